@@ -1,0 +1,97 @@
+#ifndef CORE_CHANNEL_H
+#define CORE_CHANNEL_H
+
+/* Typed messages between the processes of one server, over SOCK_SEQPACKET
+ * pairs that the supervisor makes and keeps: a process that dies and is
+ * started again finds the same pair, with whole messages in it and never half
+ * a one. A message has a kind, an id that a reply repeats, a deadline, a JSON
+ * payload and perhaps descriptors. Payloads over CHANNEL_INLINE_MAX travel in
+ * a sealed memory file. A receiver states which kinds it accepts; all else is
+ * answered with ERR_DENIED and logged, before the payload is looked at. Expired
+ * requests are dropped unanswered: their senders have given up.
+ *
+ * A struct channel belongs to one thread at a time, but channel_send may be
+ * called by any thread. */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+enum {
+	CHANNEL_INLINE_MAX = 32 * 1024,
+	CHANNEL_PAYLOAD_MAX = 64 << 20,
+	CHANNEL_FDS_MAX = 4,
+	CHANNEL_REPLY = 1 << 15 /* added to the kind of a reply */
+};
+
+struct message {
+	uint32_t kind;
+	uint64_t id;
+	int64_t expires_ms; /* clock_mono_ms; 0: never */
+	json_t *payload;    /* an object; owned */
+	int fds[CHANNEL_FDS_MAX];
+	size_t fd_count;    /* owned: message_clear closes them */
+};
+
+void message_clear(struct message *m);
+
+/* Makes a connected pair, close-on-exec. */
+enum err_code channel_pair(int fds[2], struct err *e) MUST_CHECK;
+
+struct channel;
+
+/* Does not take over fd. name is the peer's, for errors: "ledger". */
+struct channel *channel_new(int fd, const char *name);
+void channel_free(struct channel *c);
+AUTO_FREE(channel)
+int channel_fd(const struct channel *c);
+
+/* Sends; waits for room for at most wait_ms (0: not at all, then
+ * ERR_UNAVAILABLE). payload is borrowed, and may be NULL for {}. fds are
+ * duplicated by the kernel; the caller keeps its own. */
+enum err_code channel_send(struct channel *c, uint32_t kind, uint64_t id,
+    int64_t expires_ms, const json_t *payload, const int *fds, size_t fd_count,
+    int wait_ms, struct err *e) MUST_CHECK;
+
+/* A successful reply to a request, or an error reply {"code","message"}. */
+enum err_code channel_reply(struct channel *c, const struct message *request,
+    const json_t *payload, struct err *e) MUST_CHECK;
+enum err_code channel_reply_error(struct channel *c,
+    const struct message *request, const struct err *reason, struct err *e)
+    MUST_CHECK;
+
+/* Receives one message, waiting up to wait_ms (-1: for ever). ERR_TIMEOUT when
+ * none came, ERR_UNAVAILABLE when the pair is closed, ERR_INVALID for one
+ * that is malformed (it is consumed). accepts is a zero-terminated list of
+ * kinds; replies are always accepted. A message of another kind is answered
+ * with ERR_DENIED, logged, and reported here as ERR_DENIED. */
+enum err_code channel_receive(struct channel *c, struct message *out,
+    const uint32_t *accepts, int wait_ms, struct err *e) MUST_CHECK;
+
+/* If m is an error reply, its error; ERR_OK otherwise. */
+enum err_code message_error(const struct message *m, struct err *e) MUST_CHECK;
+
+/* Requests and replies for a process with several threads: one thread calls
+ * caller_dispatch for each reply that channel_receive gave; any thread calls
+ * caller_call, which blocks until its reply, the deadline, or caller_reset. */
+struct caller;
+struct caller *caller_new(struct channel *c);
+void caller_free(struct caller *k);
+AUTO_FREE(caller)
+
+/* On success *reply is the caller's (message_clear). An error reply comes back
+ * as its error. When the peer restarts meanwhile: ERR_UNAVAILABLE, and whether
+ * the request was carried out is unknown. */
+enum err_code caller_call(struct caller *k, uint32_t kind,
+    const json_t *payload, const int *fds, size_t fd_count, int64_t timeout_ms,
+    struct message *reply, struct err *e) MUST_CHECK;
+
+/* Takes m over if it is a reply somebody waits for; false: not ours. */
+bool caller_dispatch(struct caller *k, struct message *m);
+
+/* The peer was restarted: everybody waiting gets ERR_UNAVAILABLE. */
+void caller_reset(struct caller *k);
+
+#endif

@@ -1,0 +1,23 @@
+#ifndef CORE_CLOCK_H
+#define CORE_CLOCK_H
+
+/* The only source of time, so that tests can move it by hand. Wall-clock time
+ * is for people and records; waiting uses the monotonic clock. Any thread,
+ * but clock_shift_ms only before threads. */
+
+#include <stdint.h>
+
+#include "core/err.h"
+
+enum { CLOCK_TEXT_SIZE = 32 };
+
+int64_t clock_now_ms(void);  /* since 1970, UTC */
+int64_t clock_mono_ms(void); /* since some point in the past */
+
+/* Tests: both clocks jump by this many milliseconds from now on. */
+void clock_shift_ms(int64_t by);
+
+/* "2026-01-31T10:15:02.123Z" (RFC 3339, UTC). */
+void clock_text(char out[CLOCK_TEXT_SIZE], int64_t wall_ms);
+
+#endif
