@@ -1,0 +1,108 @@
+#ifndef BUNDLER_BUNDLE_H
+#define BUNDLER_BUNDLE_H
+
+/* One bundle of one tree: exactly the files that OPA will load, their manifest
+ * and their digests; and its bytes. A pure function of tree, definition and
+ * format number: no clock, no test result, no server state goes in, so the same
+ * commit gives the same bytes on every machine.
+ *
+ * In a bundle: *.rego but for *_test.rego; data.json, data.yaml and data.yml,
+ * shipped as canonical data.json (several data files of one folder that are not
+ * equal are an error); a .manifest at its root is honoured. Everything else is
+ * left out: engines would not load it. Immutable; any thread. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "policies/definition.h"
+#include "policies/tree.h"
+#include "signing/jws.h"
+
+enum {
+	BUNDLE_FORMAT = 1,           /* stands in the manifest's metadata */
+	BUNDLE_FILES_MAX = 1000000
+};
+#define BUNDLE_SIZE_MAX (INT64_C(1) << 30) /* unpacked; engines stop there */
+
+struct bundle_file {
+	const char *path; /* in the bundle */
+	const char *data;
+	size_t len;
+	char hash[65];    /* SHA-256 of data */
+};
+
+struct bundle {
+	char *name;
+	char revision[TREE_ID_SIZE];
+	struct bundle_file *files; /* sorted by path; .manifest among them */
+	size_t count;
+	char **roots;              /* sorted */
+	size_t root_count;
+	int rego_version;          /* 0 or 1; 1 when nobody says */
+	size_t policies;           /* .rego files */
+	int64_t unpacked;          /* bytes of all files */
+	char content[65];          /* content digest: over paths and hashes of all
+	                            * files but .manifest, and the manifest without
+	                            * revision and the commit's own metadata */
+};
+void bundle_free(struct bundle *b);
+AUTO_FREE(bundle)
+
+/* INVALID says file, line, and the rule: package outside the roots, roots that
+ * overlap within the bundle, data and package at one path, bad data, duplicate
+ * keys, a name OPA would misread (*.manifest, *signatures.json, patch.json, a
+ * directory that is not unreserved URL characters), nothing in it at all. */
+enum err_code bundle_plan(struct bundle **out, const struct tree *t,
+    const struct definition_bundle *d, struct err *e) MUST_CHECK;
+
+/* Plans all bundles of a definition and refuses roots that overlap between two
+ * bundles of one cluster, with both names. Same order as d->bundles. */
+struct bundle_set {
+	struct bundle **bundles;
+	size_t count;
+};
+enum err_code bundle_plan_all(struct bundle_set *out, const struct tree *t,
+    const struct definition *d, struct err *e) MUST_CHECK;
+void bundle_set_clear(struct bundle_set *s);
+
+/* Do two root lists overlap (equal or nested, by segment; "" with all)? The
+ * two that do are set in *a and *b, borrowed. */
+bool roots_overlap(char *const *x, size_t nx, char *const *y, size_t ny,
+    const char **a, const char **b);
+
+/* Unsigned: a gzip'd tar of its own, sorted names, zero times, mode 0644,
+ * owner 0, .manifest first. This is what is stored as content. */
+enum err_code bundle_pack(struct buf *out, const struct bundle *b,
+    struct err *e) MUST_CHECK;
+
+/* Signed: a gzip member with .signatures.json, then the content's bytes
+ * unchanged. So signing needs neither Git nor the files. */
+enum err_code bundle_sign_pack(struct buf *out, const void *content,
+    size_t content_len, const char *jws, size_t jws_len, struct err *e)
+    MUST_CHECK;
+
+/* The list to sign, borrowed names; the caller frees it with mem_free. */
+struct jws_file *bundle_jws_files(const struct bundle *b);
+
+/* Reading a finished bundle file, for `verify` and for signing stored content
+ * anew: bounded, hostile input expected. */
+struct bundle_archive {
+	struct bundle_file *files; /* sorted; .signatures.json not among them */
+	size_t count;
+	char *jws;                 /* NULL: unsigned */
+	size_t jws_len;
+	char *revision;            /* of the manifest, or NULL */
+	char **roots;              /* of the manifest; absent: [""] */
+	size_t root_count;
+};
+enum err_code bundle_read(struct bundle_archive *out, const char *name,
+    const void *data, size_t len, struct err *e) MUST_CHECK;
+void bundle_archive_clear(struct bundle_archive *a);
+
+/* Signature by k, scope, the file set and every hash. */
+enum err_code bundle_verify(const struct bundle_archive *a,
+    const struct key *k, const char *scope, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,97 @@
+#ifndef POLICIES_DEFINITION_H
+#define POLICIES_DEFINITION_H
+
+/* What the policy repository says of itself: `edict.yaml` at its root, read
+ * from the same commit that is tested and built. Without the file the whole
+ * repository is one bundle `main` for one cluster `default`. A bad file is an
+ * error with every fault, line and column; never half a definition. Immutable
+ * after reading; reading from several threads is fine. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/spec.h"
+#include "policies/tree.h"
+
+enum {
+	DEFINITION_FILE_MAX = 1 << 20,
+	DEFINITION_BUNDLES_MAX = 1000,
+	DEFINITION_CLUSTERS_MAX = 10000
+};
+#define DEFINITION_FILE "edict.yaml"
+
+struct definition_path {
+	char *from; /* a folder or file of the repository; "" is all of it */
+	char *to;   /* where it goes in the bundle; equal to from by default */
+};
+
+struct definition_bundle {
+	char *name;
+	struct spec_list paths;      /* of definition_path; empty: everything */
+	struct spec_strings exclude; /* globs on repository paths, ** crosses / */
+	struct spec_strings roots;
+	bool has_roots;              /* absent: worked out */
+	int64_t rego_version;        /* 0, 1, or -1: not said */
+	const struct value *metadata; /* an object, or NULL */
+};
+
+struct definition_label {
+	char *key, *value;
+};
+
+struct definition_cluster {
+	char *name;
+	struct spec_list labels;     /* of definition_label, sorted by key */
+	struct spec_strings bundles;
+	char *follow;                /* branch; only the tracked one for now */
+};
+
+enum definition_scope { SCOPE_REPOSITORY, SCOPE_BUNDLE };
+enum definition_mode { MODE_FILES, MODE_BUNDLE };
+enum definition_empty { EMPTY_FAIL, EMPTY_PASS };
+
+struct definition_command {
+	char *name;
+	struct spec_strings run; /* run[0] names a command the server allows */
+};
+
+struct definition_gate {
+	bool strict;              /* opa check --strict; default true */
+	char *schemas;            /* folder, or NULL */
+	int scope;                /* enum definition_scope */
+	int mode;                 /* enum definition_mode */
+	struct spec_strings test_paths; /* default: the whole repository */
+	struct spec_strings ignore;     /* opa --ignore globs */
+	int64_t coverage;         /* percent, 0: not asked */
+	int64_t timeout;          /* seconds, for the whole run; default 120 */
+	int empty;                /* enum definition_empty; default fail */
+	struct spec_list commands; /* of definition_command */
+};
+
+struct definition {
+	char *name;                /* NULL: the server's name for it */
+	struct spec_list bundles;  /* of definition_bundle, sorted by name */
+	struct spec_list clusters; /* of definition_cluster, sorted by name */
+	struct definition_gate gate;
+	bool from_file;            /* false: the defaults without edict.yaml */
+};
+
+void definition_free(struct definition *d);
+AUTO_FREE(definition)
+
+/* Reads and checks edict.yaml of this tree: names, references of clusters to
+ * bundles, paths that exist. Does not look at policies. */
+enum err_code definition_read(struct definition **out, const struct tree *t,
+    struct err *e) MUST_CHECK;
+
+/* Appends the reference of edict.yaml in Markdown, from the same tables. */
+void definition_describe(struct buf *out);
+
+/* "*" stops at "/", "**" crosses it, "?" is one character. For `exclude`. */
+bool definition_glob(const char *pattern, const char *path);
+
+/* Hidden files and folders (a segment with a leading dot) never belong to a
+ * bundle, but for a .manifest at its root. */
+bool definition_hidden(const char *path);
+
+#endif

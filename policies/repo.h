@@ -1,0 +1,69 @@
+#ifndef POLICIES_REPO_H
+#define POLICIES_REPO_H
+
+/* The mirror of one policy repository: a bare Git repository of our own, below
+ * data_dir/repos/NAME/git, whose objects only ever grow. Strict hash checks are
+ * on. One thread at a time per struct repo; libgit2 is initialised by the first
+ * repo_open of a process. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "policies/tree.h"
+
+struct repo;
+
+/* Opens, or makes when `make` is set. Left-over locks, temporary packs and
+ * incoming folders of a process that died are removed. */
+enum err_code repo_open(struct repo **out, const char *dir, bool make,
+    struct err *e) MUST_CHECK;
+/* Any repository or work tree that a user names, for the command line: found
+ * upwards from path as git does. Nothing in it is changed. */
+enum err_code repo_discover(struct repo **out, const char *path,
+    struct err *e) MUST_CHECK;
+void repo_free(struct repo *r);
+AUTO_FREE(repo)
+
+/* What a commit-ish (id, prefix, branch, tag, HEAD~2, …) names, peeled to a
+ * commit. NOT_FOUND, or INVALID when ambiguous. */
+enum err_code repo_resolve(struct repo *r, const char *rev,
+    char out[TREE_ID_SIZE], struct err *e) MUST_CHECK;
+
+enum err_code repo_tree(struct repo *r, const char *commit, struct tree **out,
+    struct err *e) MUST_CHECK;
+
+/* Is a an ancestor of b, or the same? */
+enum err_code repo_descends(struct repo *r, const char *a, const char *b,
+    bool *out, struct err *e) MUST_CHECK;
+
+/* Commits on the first-parent line from tip, newest first, up to and without
+ * `until` (NULL: to the root), at most max. depth counts from the root (0) along
+ * that line, so it rises with every commit. The caller frees with repo_line_clear. */
+struct repo_step {
+	struct tree_commit commit;
+	int64_t depth;
+};
+struct repo_line {
+	struct repo_step *steps;
+	size_t count;
+};
+enum err_code repo_line(struct repo *r, const char *tip, const char *until,
+    size_t max, struct repo_line *out, struct err *e) MUST_CHECK;
+void repo_line_clear(struct repo_line *line);
+
+/* Takes over what a fetch child left in `incoming` (an object folder): checks
+ * that the tip and all it needs is there and whole, then moves the packs in.
+ * Nothing is moved unless all is well. */
+enum err_code repo_take_in(struct repo *r, const char *incoming,
+    const char *tip, struct err *e) MUST_CHECK;
+
+/* refs/edict/NAME → commit, so that it is never unreachable. "tip" is the
+ * branch as last fetched, "kept/ID" what was served. NULL removes. */
+enum err_code repo_set_ref(struct repo *r, const char *name,
+    const char *commit, struct err *e) MUST_CHECK;
+enum err_code repo_get_ref(struct repo *r, const char *name,
+    char out[TREE_ID_SIZE], struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,88 @@
+#ifndef POLICIES_TREE_H
+#define POLICIES_TREE_H
+
+/* An immutable snapshot of one commit's files: paths sorted by bytes, sizes,
+ * blob ids, and the commit's own facts. Made from Git objects (no work tree),
+ * from a folder (`edict check` before a commit), or from memory (tests).
+ * Hygiene happens here, once: whoever holds a tree may trust its paths.
+ *
+ * Refused, each with the path and what to do: paths with ".", "..", empty or
+ * ".git" segments (any case), absolute ones, backslashes, control characters,
+ * bytes that are not UTF-8, longer than TREE_PATH_MAX; symbolic links and
+ * submodules; two paths equal but for case; blobs over TREE_BLOB_MAX, read from
+ * the object's header; more than TREE_FILES_MAX files or TREE_TOTAL_MAX bytes.
+ *
+ * Reading blobs is for one thread at a time per tree. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "core/err.h"
+
+enum {
+	TREE_PATH_MAX = 1024,
+	TREE_DEPTH_MAX = 64,
+	TREE_FILES_MAX = 1000000,
+	TREE_BLOB_MAX = 64 << 20,
+	TREE_ID_SIZE = 41 /* 40 hex digits and NUL */
+};
+#define TREE_TOTAL_MAX (INT64_C(2) << 30)
+
+struct tree_entry {
+	const char *path; /* owned by the tree */
+	char id[TREE_ID_SIZE]; /* blob id; in a folder or memory tree too */
+	int64_t size;
+};
+
+struct tree_commit {
+	char id[TREE_ID_SIZE];     /* all zeros when there is no commit */
+	char parent[TREE_ID_SIZE]; /* first parent, or "" */
+	char tree[TREE_ID_SIZE];   /* tree id */
+	char *author;              /* "Name <mail>" */
+	char *subject;             /* first line, valid UTF-8, at most 200 bytes */
+	int64_t author_time;       /* seconds since 1970 */
+	int64_t commit_time;
+	int commit_offset;         /* minutes east of UTC */
+};
+
+struct tree {
+	struct tree_commit commit;
+	const struct tree_entry *entries;
+	size_t count;
+	int64_t total; /* bytes */
+};
+
+void tree_free(struct tree *t);
+AUTO_FREE(tree)
+
+/* The entry with this path, or NULL. */
+const struct tree_entry *tree_find(const struct tree *t, const char *path);
+
+/* Appends the content of one blob; out's own limit applies besides. */
+enum err_code tree_read(const struct tree *t, const struct tree_entry *entry,
+    struct buf *out, struct err *e) MUST_CHECK;
+
+/* From a folder: all files below it, ".git" left out, ignored files left out
+ * when it is in a Git work tree. commit.tree is worked out as Git would. */
+enum err_code tree_from_folder(struct tree **out, const char *path,
+    struct err *e) MUST_CHECK;
+
+/* From memory: for tests and fuzzing. Same hygiene. */
+struct tree_file {
+	const char *path;
+	const void *data;
+	size_t len;
+};
+enum err_code tree_from_memory(struct tree **out,
+    const struct tree_file *files, size_t count, const char *commit_id,
+    struct err *e) MUST_CHECK;
+
+/* Writes the files below dir (which must exist and be empty), all mode 0600.
+ * keep says which entries, NULL means all. */
+enum err_code tree_write(const struct tree *t, const char *dir,
+    bool (*keep)(void *arg, const struct tree_entry *entry), void *arg,
+    struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,42 @@
+#ifndef SIGNING_KEEPER_H
+#define SIGNING_KEEPER_H
+
+/* The process that holds the signing keys. It opens no file and no socket
+ * after its start, and takes typed requests only, so that whoever takes over
+ * its client can have bundles signed under their own names and nothing else.
+ * It logs what it signs. New keys: it alone is restarted. */
+
+#include "core/channel.h"
+#include "signing/jws.h"
+#include "signing/key.h"
+
+enum keeper_kind {
+	/* {"key"?, "bundle", "revision", "files": [[name, hash], …]} →
+	 * {"key", "algorithm", "jws"}. The scope is the bundle's name; key
+	 * absent: the current one. Names and hashes are checked: no leading
+	 * slash, no "..", sorted, distinct, `.signatures.json` not among them,
+	 * `.manifest` among them. */
+	KEEPER_SIGN_BUNDLE = 100,
+	/* {"key", "jws"} → {"files": n}: for HS, whose secret never leaves. */
+	KEEPER_VERIFY = 101,
+	/* {} → {"current", "keys": [{"id","algorithm","public"}]}; public is PEM
+	 * and absent for HS. */
+	KEEPER_KEYS = 102,
+};
+
+enum { KEEPER_TIMEOUT_MS = 30000 };
+
+/* The process: reads keys_dir, confines itself, serves the pair until it is
+ * closed or SIGTERM comes. Returns the exit status. best_effort: go on without
+ * a complete confinement. */
+int keeper_main(const char *keys_dir, int pipeline_fd, bool best_effort);
+
+/* The pipeline's side. jws is appended to out; key_id is the caller's
+ * (mem_free). */
+enum err_code keeper_sign(struct caller *keeper, struct buf *out, char **key_id,
+    const char *bundle, const char *revision, const struct jws_file *files,
+    size_t count, struct err *e) MUST_CHECK;
+enum err_code keeper_verify(struct caller *keeper, const char *key_id,
+    const char *jws, size_t len, struct err *e) MUST_CHECK;
+
+#endif
