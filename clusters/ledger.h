@@ -1,0 +1,79 @@
+#ifndef CLUSTERS_LEDGER_H
+#define CLUSTERS_LEDGER_H
+
+/* The process that alone writes the database: commits, verdicts, revisions,
+ * assignments, operations, audit. It takes verdicts only from the pipeline and
+ * operator actions only from http, with the operator's own token, which it
+ * checks itself: a process that was taken over cannot make up either. It parses
+ * nothing else and opens no socket. After each commit it tells the others to
+ * look again (LEDGER_CHANGED). */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/channel.h"
+
+enum ledger_kind {
+	/* From the pipeline. All are idempotent: after a lost reply the
+	 * sender sends again.
+	 *
+	 * REPOSITORY: what the pipeline knows of a repository now.
+	 * {"name","url","branch","state","alarm":null|{"kind","message","tip",
+	 *  "since_ms"},"head","followed","line","last_fetch_ms",
+	 *  "last_success_ms","last_error","engine","sandbox"} → {}
+	 * line is how often history was accepted anew; it only rises. */
+	LEDGER_REPOSITORY = 200,
+	/* COMMITS of the first-parent line, any order, at most 500.
+	 * {"repository","line","commits":[{"id","parent","tree","author",
+	 *  "author_ms","commit_ms","subject","depth"}]} → {} */
+	LEDGER_COMMITS = 201,
+	/* {"repository","commit","verdict": as policies/gate.h verdict_json} →
+	 * {"id"}. Kept beside earlier ones; the newest counts. */
+	LEDGER_VERDICT = 202,
+	/* PUBLISH: a passing commit's bundles, all files durable already.
+	 * {"repository","commit","identity": of the passing verdict,
+	 *  "owns_clusters": bool, "operation": id or 0,
+	 *  "bundles":[{"name","content","unpacked","roots":[…],"rego_version",
+	 *    "artifact": null | {"sha256","size","key","content_sha256"}}],
+	 *  "clusters":[{"name","labels":{…},"bundles":[…]}]}
+	 * → {"assigned":[{"cluster","bundle","revision","serial"}]}
+	 * Refused (CONFLICT) unless the newest verdict of that commit in the
+	 * database is passed with this identity. In one transaction: bundles
+	 * and revisions are known; if the commit is the newest passing one of
+	 * its line, definitions of clusters are taken over; following
+	 * assignments move; a rollback operation that waited for it is done.
+	 * artifact null: the same content is stored already for this bundle. */
+	LEDGER_PUBLISH = 203,
+	/* Progress and end of an operation.
+	 * {"id","state":"running"|"done"|"failed","progress"?,"resolved"?,
+	 *  "error"?:{"code","message"}} → {} */
+	LEDGER_OPERATION = 204,
+
+	/* From http: {"token","peer","action", …arguments} → {"status": 200|202,
+	 * "body": {…}} where body is what the API answers (docs/api.md), or an
+	 * error reply. Actions: rollback {bundle,to,clusters?,reason,expect?},
+	 * pin, resume {bundle,clusters?,reason?,expect?}, retest {rev,reason?},
+	 * fetch, suspend, unsuspend, accept {repository,reason?}. */
+	LEDGER_ACTION = 220,
+
+	/* To http and pipeline: {} . Never waits for room: who misses one
+	 * looks at data_version once a second. */
+	LEDGER_CHANGED = 240,
+};
+
+enum { LEDGER_TIMEOUT_MS = 20000 };
+
+struct ledger_setup {
+	const char *data_dir;
+	int pipeline_fd;
+	int http_fd;
+	int64_t repositories_max;
+	bool best_effort; /* confinement, as confine_rules has it */
+};
+
+/* The process: opens the store, confines itself, serves until SIGTERM or until
+ * the pairs are closed. Returns the exit status. */
+int ledger_main(const struct ledger_setup *setup);
+
+#endif
