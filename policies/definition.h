@@ -16,22 +16,25 @@
 enum {
 	DEFINITION_FILE_MAX = 1 << 20,
 	DEFINITION_BUNDLES_MAX = 1000,
-	DEFINITION_CLUSTERS_MAX = 10000
+	DEFINITION_CLUSTERS_MAX = 10000,
+	DEFINITION_PATHS_MAX = 1000, /* of one bundle; globs, roots too */
+	DEFINITION_GLOB_MAX = 1024 /* bytes of one pattern */
 };
 #define DEFINITION_FILE "edict.yaml"
 
 struct definition_path {
 	char *from; /* a folder or file of the repository; "" is all of it */
-	char *to;   /* where it goes in the bundle; equal to from by default */
+	char *to; /* where it goes in the bundle; equal to from by default */
 };
 
 struct definition_bundle {
 	char *name;
-	struct spec_list paths;      /* of definition_path; empty: everything */
-	struct spec_strings exclude; /* globs on repository paths, ** crosses / */
+	struct spec_list paths; /* of definition_path; empty: everything */
+	struct spec_strings
+	    exclude; /* globs on repository paths, ** crosses / */
 	struct spec_strings roots;
-	bool has_roots;              /* absent: worked out */
-	int64_t rego_version;        /* 0, 1, or -1: not said */
+	bool has_roots; /* absent: worked out */
+	int64_t rego_version; /* 0, 1, or -1: not said */
 	const struct value *metadata; /* an object, or NULL */
 };
 
@@ -41,14 +44,23 @@ struct definition_label {
 
 struct definition_cluster {
 	char *name;
-	struct spec_list labels;     /* of definition_label, sorted by key */
+	struct spec_list labels; /* of definition_label, sorted by key */
 	struct spec_strings bundles;
-	char *follow;                /* branch; only the tracked one for now */
+	char *follow; /* branch; only the tracked one for now */
 };
 
-enum definition_scope { SCOPE_REPOSITORY, SCOPE_BUNDLE };
-enum definition_mode { MODE_FILES, MODE_BUNDLE };
-enum definition_empty { EMPTY_FAIL, EMPTY_PASS };
+enum definition_scope {
+	SCOPE_REPOSITORY,
+	SCOPE_BUNDLE
+};
+enum definition_mode {
+	MODE_FILES,
+	MODE_BUNDLE
+};
+enum definition_empty {
+	EMPTY_FAIL,
+	EMPTY_PASS
+};
 
 struct definition_command {
 	char *name;
@@ -56,24 +68,24 @@ struct definition_command {
 };
 
 struct definition_gate {
-	bool strict;              /* opa check --strict; default true */
-	char *schemas;            /* folder, or NULL */
-	int scope;                /* enum definition_scope */
-	int mode;                 /* enum definition_mode */
+	bool strict; /* opa check --strict; default true */
+	char *schemas; /* folder, or NULL */
+	int scope; /* enum definition_scope */
+	int mode; /* enum definition_mode */
 	struct spec_strings test_paths; /* default: the whole repository */
-	struct spec_strings ignore;     /* opa --ignore globs */
-	int64_t coverage;         /* percent, 0: not asked */
-	int64_t timeout;          /* seconds, for the whole run; default 120 */
-	int empty;                /* enum definition_empty; default fail */
+	struct spec_strings ignore; /* opa --ignore globs */
+	int64_t coverage; /* percent, 0: not asked */
+	int64_t timeout; /* seconds, for the whole run; default 120 */
+	int empty; /* enum definition_empty; default fail */
 	struct spec_list commands; /* of definition_command */
 };
 
 struct definition {
-	char *name;                /* NULL: the server's name for it */
-	struct spec_list bundles;  /* of definition_bundle, sorted by name */
+	char *name; /* NULL: the server's name for it */
+	struct spec_list bundles; /* of definition_bundle, sorted by name */
 	struct spec_list clusters; /* of definition_cluster, sorted by name */
 	struct definition_gate gate;
-	bool from_file;            /* false: the defaults without edict.yaml */
+	bool from_file; /* false: the defaults without edict.yaml */
 };
 
 void definition_free(struct definition *d);
@@ -87,11 +99,21 @@ enum err_code definition_read(struct definition **out, const struct tree *t,
 /* Appends the reference of edict.yaml in Markdown, from the same tables. */
 void definition_describe(struct buf *out);
 
-/* "*" stops at "/", "**" crosses it, "?" is one character. For `exclude`. */
+/* "*" stops at "/", "**" crosses it, "?" is one character; a "**" and its "/"
+ * match no folder as well, so that the usual exclude pattern for testdata
+ * folders covers one at the root. For `exclude`. Takes pattern length times
+ * path length at worst. */
 bool definition_glob(const char *pattern, const char *path);
 
 /* Hidden files and folders (a segment with a leading dot) never belong to a
  * bundle, but for a .manifest at its root. */
 bool definition_hidden(const char *path);
+
+/* Where a file of the repository goes in the bundle: by its first path that
+ * holds it, unless it, or a folder it is in, is excluded or hidden. False: it
+ * is not part of this bundle. What OPA would load of it is the bundler's to
+ * say; tests are placed as well. */
+bool definition_place(const struct definition_bundle *d, const char *path,
+    char out[TREE_PATH_MAX]);
 
 #endif

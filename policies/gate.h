@@ -17,51 +17,56 @@
 #include "policies/tree.h"
 
 enum {
-	GATE_OUTPUT_MAX = 16 << 20,  /* of one child, each stream */
+	GATE_OUTPUT_MAX = 16 << 20, /* of one child, each stream */
 	GATE_TESTS_MAX = 200000,
-	GATE_TEXT_MAX = 4096,        /* of one test's failure output */
+	GATE_TEXT_MAX = 4096, /* of one test's failure output */
 	GATE_REASON_MAX = 4096,
-	GATE_START_MS = 15000        /* for opa version, check, build */
+	GATE_START_MS = 15000 /* for opa version, check, build */
 };
 
 enum gate_state {
 	GATE_PASSED,
-	GATE_FAILED,        /* hygiene, definition, check, tests, coverage, … */
+	GATE_FAILED, /* hygiene, definition, check, tests, coverage, … */
 	GATE_TIMED_OUT,
-	GATE_CRASHED,       /* opa died: a signal, out of memory */
+	GATE_CRASHED, /* opa died: a signal, out of memory */
 	GATE_NO_TESTS,
 	GATE_COULD_NOT_RUN, /* the server's trouble, not the commit's */
 	GATE_STATES
 };
 const char *gate_state_name(enum gate_state s); /* "timed_out" */
 
-enum gate_outcome { TEST_PASSED, TEST_FAILED, TEST_ERROR, TEST_SKIPPED };
+enum gate_outcome {
+	TEST_PASSED,
+	TEST_FAILED,
+	TEST_ERROR,
+	TEST_SKIPPED
+};
 
 struct gate_test {
-	char *package;     /* data.infra.s3_test */
-	char *name;        /* test_public_denied */
+	char *package; /* data.infra.s3_test */
+	char *name; /* test_public_denied */
 	char *file;
 	int64_t line;
 	int64_t duration_ns;
 	enum gate_outcome outcome;
-	char *text;        /* failure and print output, or NULL */
+	char *text; /* failure and print output, or NULL */
 };
 
 struct verdict {
 	enum gate_state state;
-	char identity[65];  /* of the question; see the design */
-	char *stage;        /* hygiene, definition, check, test, coverage,
+	char identity[65]; /* of the question; see the design */
+	char *stage; /* hygiene, definition, check, test, coverage,
 	                     * command, bundle, load: where it ended */
-	char *reason;       /* for people: what, where, what to do; NULL: passed */
+	char *reason; /* for people: what, where, what to do; NULL: passed */
 	int64_t started_ms; /* wall clock */
 	int64_t duration_ms;
-	double coverage;    /* percent, -1: not measured */
+	double coverage; /* percent, -1: not measured */
 	struct gate_test *tests; /* sorted by package, name */
 	size_t test_count;
 	size_t passed, failed, errors, skipped;
-	int attempts;       /* 2 after a retry */
-	char *engine;       /* "1.20.2" */
-	char *sandbox;      /* "landlock-7,seccomp,rlimits" or "none" */
+	int attempts; /* 2 after a retry */
+	char *engine; /* "1.20.2" */
+	char *sandbox; /* "landlock-7,seccomp,rlimits" or "none" */
 };
 void verdict_free(struct verdict *v);
 AUTO_FREE(verdict)
@@ -74,9 +79,9 @@ enum err_code verdict_parse(struct verdict **out, const json_t *j,
 /* One program to run: the engine, or a command of the repository's that the
  * server allows. dir is the copy; a runner never runs anything elsewhere. */
 struct gate_tool {
-	const char *command;     /* NULL: the engine */
+	const char *command; /* NULL: the engine */
 	const char *const *args; /* NULL-terminated, without argv[0] */
-	const char *dir;         /* absolute, below the work folder */
+	const char *dir; /* absolute, below the work folder */
 	int64_t timeout_ms;
 	size_t out_max;
 };
@@ -91,10 +96,10 @@ struct gate_runner {
 struct gate_engine {
 	char version[64];
 	char digest[65]; /* SHA-256 of the program's file */
-	bool wasm;       /* can load wasm */
+	bool wasm; /* can load wasm */
 };
 
-struct gate_minimum {    /* what no repository may go below */
+struct gate_minimum { /* what no repository may go below */
 	bool strict;
 	int64_t coverage;
 };
@@ -102,16 +107,16 @@ struct gate_minimum {    /* what no repository may go below */
 struct gate_job {
 	const char *repository;
 	const struct tree *tree;
-	const char *work;         /* an empty folder for the copy */
+	const char *work; /* an empty folder for the copy */
 	const struct gate_engine *engine;
 	const struct gate_minimum *minimum;
-	const char *sandbox;      /* as confine_describe says */
+	const char *sandbox; /* as confine_describe says */
 	const struct gate_runner *runner;
 };
 
 enum err_code gate_ask_engine(struct gate_engine *out, const char *path,
-    const struct gate_runner *runner, const char *dir, struct err *e)
-    MUST_CHECK;
+    const struct gate_runner *runner, const char *dir,
+    struct err *e) MUST_CHECK;
 
 /* The identity of a verdict: SHA-256 over tree, gate settings, minimum, engine
  * version and digest, and sandbox. Equal identity: the same question. */
