@@ -31,7 +31,7 @@ enum {
 #define TREE_TOTAL_MAX (INT64_C(2) << 30)
 
 struct tree_entry {
-	const char *path; /* owned by the tree */
+	const char *path;      /* owned by the tree */
 	char id[TREE_ID_SIZE]; /* blob id; in a folder or memory tree too */
 	int64_t size;
 };
@@ -41,10 +41,10 @@ struct tree_commit {
 	char parent[TREE_ID_SIZE]; /* first parent, or "" */
 	char tree[TREE_ID_SIZE];   /* tree id */
 	char *author;              /* "Name <mail>" */
-	char *subject;             /* first line, valid UTF-8, at most 200 bytes */
-	int64_t author_time;       /* seconds since 1970 */
+	char *subject;       /* first line, valid UTF-8, at most 200 bytes */
+	int64_t author_time; /* seconds since 1970 */
 	int64_t commit_time;
-	int commit_offset;         /* minutes east of UTC */
+	int commit_offset; /* minutes east of UTC */
 };
 
 struct tree {
@@ -75,9 +75,35 @@ struct tree_file {
 	const void *data;
 	size_t len;
 };
-enum err_code tree_from_memory(struct tree **out,
-    const struct tree_file *files, size_t count, const char *commit_id,
-    struct err *e) MUST_CHECK;
+enum err_code tree_from_memory(struct tree **out, const struct tree_file *files,
+    size_t count, const char *commit_id, struct err *e) MUST_CHECK;
+
+/* For whoever makes a tree from something else: entries are added in any order,
+ * each checked as it comes; the end sorts, compares and hands over. source
+ * reads blobs later, and is released with the tree (or with the maker). */
+struct tree_source {
+	enum err_code (*read)(void *arg, const struct tree_entry *entry,
+	    struct buf *out, struct err *e);
+	void (*release)(void *arg);
+	void *arg;
+};
+struct tree_maker;
+struct tree_maker *tree_maker_new(struct tree_source source);
+void tree_maker_free(struct tree_maker *m);
+AUTO_FREE(tree_maker)
+/* One file. executable matters for the tree's id alone. */
+enum err_code tree_maker_add(struct tree_maker *m, const char *path,
+    const char *id, int64_t size, bool executable, struct err *e) MUST_CHECK;
+/* Takes over commit's strings. An empty commit->tree is worked out here. The
+ * maker is left empty, to be freed. */
+enum err_code tree_maker_end(struct tree_maker *m, struct tree_commit *commit,
+    struct tree **out, struct err *e) MUST_CHECK;
+void tree_commit_clear(struct tree_commit *commit);
+
+/* The rules for one path alone, and for a size before anything is read. */
+enum err_code tree_check_path(const char *path, struct err *e) MUST_CHECK;
+enum err_code tree_check_size(const char *path, int64_t size, struct err *e)
+    MUST_CHECK;
 
 /* Writes the files below dir (which must exist and be empty), all mode 0600.
  * keep says which entries, NULL means all. */
