@@ -1,0 +1,71 @@
+#ifndef CLUSTERS_CATALOG_H
+#define CLUSTERS_CATALOG_H
+
+/* What is served, as of one moment: per cluster and bundle the bytes of the
+ * assigned artifact, and the tokens that may ask for them. Immutable and
+ * shared by reference: whoever serves takes a reference, looks things up,
+ * and gives it back; a newer one is built aside and swapped in. Bytes are in
+ * memory, checked against their digest when loaded, and shared between
+ * catalogs, so that a file that vanishes later is no trouble. Any thread. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "clusters/store.h"
+
+enum { CATALOG_ETAG_SIZE = 80 };
+#define CATALOG_ARTIFACT_MAX (INT64_C(1) << 30)
+
+struct catalog;
+
+struct catalog_entry {
+	const char *cluster;
+	const char *bundle;
+	const char *revision; /* what engines see */
+	const char *sha256;
+	const char *etag; /* with its quotes: "sha256:…" */
+	const void *data;
+	size_t size;
+	int64_t serial;
+};
+
+enum catalog_role { CATALOG_ADMIN, CATALOG_ENGINE };
+
+struct catalog_token {
+	char digest[STORE_DIGEST_SIZE]; /* SHA-256 of the token */
+	const char *name;
+	enum catalog_role role;
+	const char *cluster; /* an engine's; "": every cluster */
+	int64_t expires_ms;  /* wall clock; 0: never. The caller compares. */
+};
+
+/* Loads what the store says now; s is a read-only store of the calling thread.
+ * previous may be NULL; artifacts it has are not read again. An artifact that
+ * is missing or damaged is logged and its entry left out; all others are
+ * served. On success *out has one reference, the caller's. */
+enum err_code catalog_load(struct catalog **out, struct store *s,
+    const char *data_dir, const struct catalog *previous, struct err *e)
+    MUST_CHECK;
+
+struct catalog *catalog_ref(struct catalog *c);
+void catalog_unref(struct catalog *c); /* NULL is fine */
+
+/* What these return lives as long as the caller's reference. */
+const struct catalog_entry *catalog_find(const struct catalog *c,
+    const char *cluster, const char *bundle); /* or NULL */
+const struct catalog_token *catalog_token(const struct catalog *c,
+    const char *digest); /* or NULL: unknown or revoked */
+
+/* The entries of all clusters that have this bundle, sorted by cluster: a slice
+ * of *count pointers. For a credential that may read every cluster. */
+const struct catalog_entry *const *catalog_having(const struct catalog *c,
+    const char *bundle, size_t *count);
+
+size_t catalog_count(const struct catalog *c); /* entries */
+const struct catalog_entry *catalog_at(const struct catalog *c, size_t i);
+
+/* Entries that had to be left out: not ready while this is not 0. */
+size_t catalog_missing(const struct catalog *c);
+
+#endif
