@@ -23,6 +23,9 @@ enum {
 	CHANNEL_INLINE_MAX = 32 * 1024,
 	CHANNEL_PAYLOAD_MAX = 64 << 20,
 	CHANNEL_FDS_MAX = 4,
+	/* How long a reply waits for room: long enough for a peer that is busy,
+	 * too short for one that means to hold us up. */
+	CHANNEL_REPLY_WAIT_MS = 100,
 	CHANNEL_REPLY = 1 << 15 /* added to the kind of a reply */
 };
 
@@ -30,9 +33,10 @@ struct message {
 	uint32_t kind;
 	uint64_t id;
 	int64_t expires_ms; /* clock_mono_ms; 0: never */
+	bool failed;        /* an error reply: see message_error */
 	json_t *payload;    /* an object; owned */
 	int fds[CHANNEL_FDS_MAX];
-	size_t fd_count;    /* owned: message_clear closes them */
+	size_t fd_count; /* owned: message_clear closes them */
 };
 
 void message_clear(struct message *m);
@@ -49,24 +53,34 @@ AUTO_FREE(channel)
 int channel_fd(const struct channel *c);
 
 /* Sends; waits for room for at most wait_ms (0: not at all, then
- * ERR_UNAVAILABLE). payload is borrowed, and may be NULL for {}. fds are
- * duplicated by the kernel; the caller keeps its own. */
+ * ERR_UNAVAILABLE). payload is borrowed, may be NULL for {}, and has no NUL in
+ * its strings; ERR_LIMIT when it is larger than CHANNEL_PAYLOAD_MAX. At most
+ * CHANNEL_FDS_MAX fds, which are duplicated by the kernel; the caller keeps its
+ * own. */
 enum err_code channel_send(struct channel *c, uint32_t kind, uint64_t id,
     int64_t expires_ms, const json_t *payload, const int *fds, size_t fd_count,
     int wait_ms, struct err *e) MUST_CHECK;
 
-/* A successful reply to a request, or an error reply {"code","message"}. */
+/* A successful reply to a request, or an error reply {"code","message"}.
+ * Both wait for room for at most CHANNEL_REPLY_WAIT_MS; then the requester
+ * runs into its deadline. */
 enum err_code channel_reply(struct channel *c, const struct message *request,
     const json_t *payload, struct err *e) MUST_CHECK;
+enum err_code channel_reply_fds(struct channel *c,
+    const struct message *request, const json_t *payload, const int *fds,
+    size_t fd_count, struct err *e) MUST_CHECK;
 enum err_code channel_reply_error(struct channel *c,
     const struct message *request, const struct err *reason, struct err *e)
     MUST_CHECK;
 
 /* Receives one message, waiting up to wait_ms (-1: for ever). ERR_TIMEOUT when
  * none came, ERR_UNAVAILABLE when the pair is closed, ERR_INVALID for one
- * that is malformed (it is consumed). accepts is a zero-terminated list of
+ * that is malformed: it is consumed, logged, and where its header is whole
+ * answered with ERR_INVALID. accepts is a zero-terminated list of
  * kinds; replies are always accepted. A message of another kind is answered
- * with ERR_DENIED, logged, and reported here as ERR_DENIED. */
+ * with ERR_DENIED, logged, and reported here as ERR_DENIED. After INVALID or
+ * DENIED go on receiving; after UNAVAILABLE and IO there is no more to come.
+ * Only on ERR_OK is *out set, and the caller's to clear. */
 enum err_code channel_receive(struct channel *c, struct message *out,
     const uint32_t *accepts, int wait_ms, struct err *e) MUST_CHECK;
 
@@ -74,8 +88,11 @@ enum err_code channel_receive(struct channel *c, struct message *out,
 enum err_code message_error(const struct message *m, struct err *e) MUST_CHECK;
 
 /* Requests and replies for a process with several threads: one thread calls
- * caller_dispatch for each reply that channel_receive gave; any thread calls
- * caller_call, which blocks until its reply, the deadline, or caller_reset. */
+ * caller_dispatch for each reply that channel_receive gave; any other thread
+ * calls caller_call, which blocks until its reply, the deadline, or
+ * caller_reset. Ids start at random, so that late replies to a process that
+ * was restarted fit no request of its successor. Free when no call is under
+ * way. */
 struct caller;
 struct caller *caller_new(struct channel *c);
 void caller_free(struct caller *k);
@@ -88,7 +105,8 @@ enum err_code caller_call(struct caller *k, uint32_t kind,
     const json_t *payload, const int *fds, size_t fd_count, int64_t timeout_ms,
     struct message *reply, struct err *e) MUST_CHECK;
 
-/* Takes m over if it is a reply somebody waits for; false: not ours. */
+/* Takes m over if it is a reply somebody waits for; false: not ours, or nobody
+ * waits any more, and m is still the caller's to clear. */
 bool caller_dispatch(struct caller *k, struct message *m);
 
 /* The peer was restarted: everybody waiting gets ERR_UNAVAILABLE. */

@@ -11,21 +11,32 @@ static int64_t
 read_ms(clockid_t id)
 {
 	struct timespec t;
+	int result = clock_gettime(id, &t);
 
-	if (clock_gettime(id, &t) != 0)
-		assert(!"clock_gettime");
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 +
-	    atomic_load_explicit(&clock_shift, memory_order_relaxed);
+	assert(result == 0);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t
+shift(void)
+{
+	return atomic_load_explicit(&clock_shift, memory_order_relaxed);
 }
 
 int64_t
 clock_now_ms(void)
 {
-	return read_ms(CLOCK_REALTIME);
+	return read_ms(CLOCK_REALTIME) + shift();
 }
 
 int64_t
 clock_mono_ms(void)
+{
+	return read_ms(CLOCK_MONOTONIC) + shift();
+}
+
+int64_t
+clock_steady_ms(void)
 {
 	return read_ms(CLOCK_MONOTONIC);
 }
@@ -41,11 +52,11 @@ clock_text(char out[CLOCK_TEXT_SIZE], int64_t wall_ms)
 {
 	time_t seconds = (time_t)(wall_ms / 1000);
 	struct tm tm;
+	struct tm *result = gmtime_r(&seconds, &tm);
 
-	if (gmtime_r(&seconds, &tm) == NULL)
-		assert(!"gmtime_r");
+	assert(result != NULL);
 	(void)snprintf(out, CLOCK_TEXT_SIZE,
-	    "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-	    (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday,
-	    tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(wall_ms % 1000));
+	    "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (tm.tm_year + 1900) % 10000,
+	    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+	    (int)(wall_ms % 1000));
 }

@@ -14,6 +14,10 @@ enum { CLOCK_TEXT_SIZE = 32 };
 int64_t clock_now_ms(void);  /* since 1970, UTC */
 int64_t clock_mono_ms(void); /* since some point in the past */
 
+/* The monotonic clock as the kernel counts it, never moved: for waits that the
+ * kernel ends (poll, timers, condition variables). */
+int64_t clock_steady_ms(void);
+
 /* Tests: both clocks jump by this many milliseconds from now on. */
 void clock_shift_ms(int64_t by);
 
