@@ -10,10 +10,7 @@
 #include "core/err.h"
 #include "signing/key.h"
 
-enum {
-	JWS_FILES_MAX = 1000000,
-	JWS_SIZE_MAX = 256 << 20
-};
+enum { JWS_FILES_MAX = 1000000, JWS_SIZE_MAX = 256 << 20 };
 
 struct jws_file {
 	const char *name; /* path in the bundle, no leading slash, UTF-8 */
@@ -29,8 +26,8 @@ enum err_code jws_sign(struct buf *out, const struct key *k, const char *scope,
 
 /* What a verified payload says. */
 struct jws_claims {
-	char *scope;  /* NULL when absent */
-	char *key_id; /* of the header, NULL when absent */
+	char *scope;            /* NULL when absent */
+	char *key_id;           /* of the header, NULL when absent */
 	struct jws_file *files; /* sorted by name; strings owned here */
 	size_t count;
 };

@@ -7,6 +7,7 @@
  * It logs what it signs. New keys: it alone is restarted. */
 
 #include "core/channel.h"
+#include "core/confine.h"
 #include "signing/jws.h"
 #include "signing/key.h"
 
@@ -14,12 +15,12 @@ enum keeper_kind {
 	/* {"key"?, "bundle", "revision", "files": [[name, hash], …]} →
 	 * {"key", "algorithm", "jws"}. The scope is the bundle's name; key
 	 * absent: the current one. Names and hashes are checked: no leading
-	 * slash, no "..", sorted, distinct, `.signatures.json` not among them,
-	 * `.manifest` among them. */
+	 * slash, no "..", sorted, distinct, no signature file among them, `.manifest`
+	 * among them. Unknown keys are NOT_FOUND. */
 	KEEPER_SIGN_BUNDLE = 100,
 	/* {"key", "jws"} → {"files": n}: for HS, whose secret never leaves. */
 	KEEPER_VERIFY = 101,
-	/* {} → {"current", "keys": [{"id","algorithm","public"}]}; public is PEM
+	/* {} → {"current" (null: none), "keys": [{"id","algorithm","public"}]}; public is PEM
 	 * and absent for HS. */
 	KEEPER_KEYS = 102,
 };
@@ -30,6 +31,9 @@ enum { KEEPER_TIMEOUT_MS = 30000 };
  * closed or SIGTERM comes. Returns the exit status. best_effort: go on without
  * a complete confinement. */
 int keeper_main(const char *keys_dir, int pipeline_fd, bool best_effort);
+
+/* What it confines itself to: its messages, no file, no socket. */
+void keeper_rules(struct confine_rules *out, bool best_effort);
 
 /* The pipeline's side. jws is appended to out; key_id is the caller's
  * (mem_free). */

@@ -11,18 +11,32 @@
 #include "core/err.h"
 
 enum key_algorithm {
-	KEY_RS256, KEY_RS384, KEY_RS512,
-	KEY_PS256, KEY_PS384, KEY_PS512,
-	KEY_ES256, KEY_ES384, KEY_ES512,
-	KEY_HS256, KEY_HS384, KEY_HS512,
+	KEY_RS256,
+	KEY_RS384,
+	KEY_RS512,
+	KEY_PS256,
+	KEY_PS384,
+	KEY_PS512,
+	KEY_ES256,
+	KEY_ES384,
+	KEY_ES512,
+	KEY_HS256,
+	KEY_HS384,
+	KEY_HS512,
 	KEY_ALGORITHMS
 };
 
 enum {
-	KEY_ID_MAX = 64,          /* [A-Za-z0-9._-], not starting with a dot */
+	KEY_ID_MAX = 64, /* [A-Za-z0-9._-], not starting with a dot */
 	KEY_FILE_MAX = 64 * 1024,
-	KEY_RSA_BITS = 3072       /* of new keys; at least 2048 is accepted */
+	KEY_RSA_BITS = 3072, /* of new keys */
+	KEY_RSA_BITS_MIN = 2048,
+	KEY_RSA_BITS_MAX = 8192,
+	KEY_RING_MAX = 256,                      /* keys in one ring */
+	KEY_SIGNATURE_MAX = KEY_RSA_BITS_MAX / 8 /* bytes */
 };
+
+bool key_id_is_valid(const char *id);
 
 const char *key_algorithm_name(enum key_algorithm a);
 enum err_code key_algorithm_parse(enum key_algorithm *out, const char *name,
@@ -36,8 +50,11 @@ enum err_code key_generate(struct key **out, const char *id,
     enum key_algorithm a, struct err *e) MUST_CHECK;
 
 /* Private: PEM (PKCS#8 or traditional, not encrypted), or the raw secret for
- * HS. Public: PEM SubjectPublicKeyInfo or a certificate. The curve or type has
- * to fit the algorithm. name is for messages. */
+ * HS: at least as long as the hash, without a line break at its end, because
+ * that would be part of it. Public: PEM SubjectPublicKeyInfo or a certificate,
+ * or the secret for HS. The curve or type has to fit the algorithm. name is
+ * for messages. id may be NULL when it is not known: such a key verifies what
+ * any key id signed, and signs nothing. */
 enum err_code key_read_private(struct key **out, const char *id,
     enum key_algorithm a, const char *name, const char *text, size_t len,
     struct err *e) MUST_CHECK;
@@ -49,9 +66,17 @@ void key_write_private(struct buf *out, const struct key *k);
 /* Nothing is written for HS, which has no public half. */
 void key_write_public(struct buf *out, const struct key *k);
 
-const char *key_id(const struct key *k);
+/* The signature of RFC 7518 over data: appended to out as bytes; compared in
+ * constant time where the algorithm is symmetric. key_sign needs a private
+ * key. ERR_CRYPTO when the signature is not this key's. */
+enum err_code key_sign(struct buf *out, const struct key *k, const void *data,
+    size_t len, struct err *e) MUST_CHECK;
+enum err_code key_verify(const struct key *k, const void *data, size_t len,
+    const void *signature, size_t signature_len, struct err *e) MUST_CHECK;
+
+const char *key_id(const struct key *k); /* NULL when not known */
 enum key_algorithm key_algorithm_of(const struct key *k);
-bool key_is_private(const struct key *k);
+bool key_is_private(const struct key *k); /* can sign */
 bool key_is_symmetric(const struct key *k);
 
 /* The keys of one server, in data_dir/keys: ID.key (private, mode 0600),
@@ -60,15 +85,20 @@ bool key_is_symmetric(const struct key *k);
 struct key_ring {
 	struct key **keys;
 	size_t count;
-	const struct key *current; /* one of keys */
+	const struct key *current; /* one of keys; NULL: none is named yet */
 };
+/* A missing folder is NOT_FOUND, an empty one a ring without keys. A private
+ * file that others may read is DENIED; one that does not fit its companions
+ * is CORRUPT. Files of a key whose ID.json is missing are left-overs of an
+ * addition that was cut short, and ignored. */
 enum err_code key_ring_read(struct key_ring *out, const char *dir,
     struct err *e) MUST_CHECK;
 void key_ring_clear(struct key_ring *r);
 const struct key *key_ring_find(const struct key_ring *r, const char *id);
 
-/* Adds a key to the folder, syncing each file; CONFLICT when the id exists.
- * make_current also points `current` at it. */
+/* Adds a private key with an id to the folder (made when missing), syncing
+ * each file, ID.json last; CONFLICT when the id exists. make_current also
+ * points `current` at it. */
 enum err_code key_ring_add(const char *dir, const struct key *k,
     bool make_current, struct err *e) MUST_CHECK;
 

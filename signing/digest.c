@@ -1,0 +1,92 @@
+#include "signing/digest.h"
+
+#include <openssl/evp.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum { DIGEST_SIZE = 32 };
+
+/* SHA-256 over memory fails only when OpenSSL has no memory or no default
+ * provider: the same as a machine that cannot run us. */
+static void
+certain(int ok)
+{
+	if (ok != 1)
+		abort();
+}
+
+static void
+to_hex(char out[DIGEST_HEX_SIZE], const unsigned char *bytes)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < DIGEST_SIZE; i++) {
+		out[2 * i] = digits[bytes[i] >> 4];
+		out[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	out[DIGEST_HEX_SIZE - 1] = '\0';
+}
+
+void
+digest_hex(char out[DIGEST_HEX_SIZE], const void *data, size_t len)
+{
+	unsigned char bytes[DIGEST_SIZE];
+
+	certain(EVP_Digest(data, len, bytes, NULL, EVP_sha256(), NULL));
+	to_hex(out, bytes);
+}
+
+/* Never allocated: struct digest is OpenSSL's context under our name. */
+static EVP_MD_CTX *
+context(struct digest *d)
+{
+	return (EVP_MD_CTX *)d;
+}
+
+struct digest *
+digest_new(void)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+	certain(ctx != NULL);
+	certain(EVP_DigestInit_ex(ctx, EVP_sha256(), NULL));
+	return (struct digest *)ctx;
+}
+
+void
+digest_add(struct digest *d, const void *data, size_t len)
+{
+	certain(EVP_DigestUpdate(context(d), data, len));
+}
+
+void
+digest_add_piece(struct digest *d, const void *data, size_t len)
+{
+	unsigned char length[8];
+
+	for (size_t i = 0; i < sizeof length; i++)
+		length[i] = (unsigned char)((uint64_t)len >> (56 - 8 * i));
+	digest_add(d, length, sizeof length);
+	digest_add(d, data, len);
+}
+
+void
+digest_end(struct digest *d, char out[DIGEST_HEX_SIZE])
+{
+	unsigned char bytes[DIGEST_SIZE];
+
+	certain(EVP_DigestFinal_ex(context(d), bytes, NULL));
+	EVP_MD_CTX_free(context(d));
+	to_hex(out, bytes);
+}
+
+int
+digest_is_hex(const char *text)
+{
+	size_t i = 0;
+
+	while ((text[i] >= '0' && text[i] <= '9') ||
+	    (text[i] >= 'a' && text[i] <= 'f'))
+		i++;
+	return i == DIGEST_HEX_SIZE - 1 && text[i] == '\0';
+}

@@ -1,0 +1,445 @@
+#include "signing/jws.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/canon.h"
+#include "core/mem.h"
+#include "signing/digest.h"
+
+enum {
+	HEADER_MAX = 8 * 1024,             /* bytes of JSON */
+	PAYLOAD_MAX = JWS_SIZE_MAX / 4 * 3 /* what base64url makes of it fits */
+};
+
+/* base64url without padding (RFC 7515 2, RFC 4648 5). */
+
+static void
+base64_add(struct buf *out, const void *data, size_t len)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789-_";
+	const unsigned char *in = data;
+	size_t made = (len * 4 + 2) / 3;
+	char *to = buf_reserve(out, made);
+
+	if (to == NULL)
+		return;
+	for (; len >= 3; len -= 3, in += 3) {
+		uint32_t bits = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 |
+		    in[2];
+
+		*to++ = digits[bits >> 18];
+		*to++ = digits[bits >> 12 & 63];
+		*to++ = digits[bits >> 6 & 63];
+		*to++ = digits[bits & 63];
+	}
+	if (len > 0) {
+		uint32_t bits = (uint32_t)in[0] << 16 |
+		    (len == 2 ? (uint32_t)in[1] << 8 : 0);
+
+		*to++ = digits[bits >> 18];
+		*to++ = digits[bits >> 12 & 63];
+		if (len == 2)
+			*to++ = digits[bits >> 6 & 63];
+	}
+	buf_commit(out, made);
+}
+
+/* The six bits of a digit, or more than 63. */
+static uint32_t
+base64_bits(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (uint32_t)(c - 'A');
+	if (c >= 'a' && c <= 'z')
+		return (uint32_t)(c - 'a') + 26;
+	if (c >= '0' && c <= '9')
+		return (uint32_t)(c - '0') + 52;
+	if (c == '-')
+		return 62;
+	if (c == '_')
+		return 63;
+	return 64;
+}
+
+/* Strict: no padding, no other character, and no bits set that no byte takes,
+ * so that one value has one spelling. */
+static enum err_code
+base64_read(struct buf *out, const char *text, size_t len, const char *what,
+    struct err *e)
+{
+	uint32_t bits = 0;
+	unsigned int held = 0;
+	char *to = buf_reserve(out, len / 4 * 3 + 2);
+	size_t made = 0;
+
+	if (to == NULL)
+		return buf_check(out, what, e);
+	for (size_t i = 0; i < len; i++) {
+		uint32_t more = base64_bits(text[i]);
+
+		if (more > 63)
+			return err_set(e, ERR_INVALID,
+			    "%s: byte %zu is no base64url digit", what, i);
+		bits = bits << 6 | more;
+		held += 6;
+		if (held >= 8) {
+			held -= 8;
+			to[made++] = (char)(bits >> held & 255);
+		}
+	}
+	if (held >= 6 || (bits & ((1u << held) - 1)) != 0)
+		return err_set(e, ERR_INVALID,
+		    "%s: base64url with a cut or bent end", what);
+	buf_commit(out, made);
+	return ERR_OK;
+}
+
+static void
+write_header(struct buf *out, const struct key *k)
+{
+	buf_printf(out, "{\"alg\":\"%s\",\"kid\":\"%s\"}",
+	    key_algorithm_name(key_algorithm_of(k)), key_id(k));
+}
+
+static void
+write_text(struct buf *out, const char *text)
+{
+	canon_write_string(out, text, strlen(text));
+}
+
+/* Keys in the order of canonical JSON. */
+static void
+write_payload(struct buf *out, const char *scope, const struct jws_file *files,
+    size_t count)
+{
+	buf_add_str(out, "{\"files\":[");
+	for (size_t i = 0; i < count; i++) {
+		assert(i == 0 || strcmp(files[i - 1].name, files[i].name) < 0);
+		assert(digest_is_hex(files[i].hash));
+		buf_add_str(out, i > 0 ? "," : "");
+		buf_add_str(out, "{\"algorithm\":\"SHA-256\",\"hash\":\"");
+		buf_add(out, files[i].hash, DIGEST_HEX_SIZE - 1);
+		buf_add_str(out, "\",\"name\":");
+		write_text(out, files[i].name);
+		buf_add_char(out, '}');
+	}
+	buf_add_char(out, ']');
+	if (scope != NULL) {
+		buf_add_str(out, ",\"scope\":");
+		write_text(out, scope);
+	}
+	buf_add_char(out, '}');
+}
+
+enum err_code
+jws_sign(struct buf *out, const struct key *k, const char *scope,
+    const struct jws_file *files, size_t count, struct err *e)
+{
+	size_t start = out->len;
+	AUTO_BUF header, payload, signature;
+
+	header = payload = signature = (struct buf){ 0 };
+	assert(key_id(k) != NULL);
+	if (count > JWS_FILES_MAX)
+		return err_set(e, ERR_LIMIT,
+		    "a bundle of %zu files; at most %d can be signed", count,
+		    JWS_FILES_MAX);
+	buf_init(&header, HEADER_MAX);
+	buf_init(&payload, PAYLOAD_MAX);
+	buf_init(&signature, KEY_SIGNATURE_MAX);
+	write_header(&header, k);
+	write_payload(&payload, scope, files, count);
+	TRY(buf_check(&payload, "list of signed files", e));
+	base64_add(out, header.data, header.len);
+	buf_add_char(out, '.');
+	base64_add(out, payload.data, payload.len);
+	TRY(buf_check(out, "signature", e));
+	TRY(key_sign(&signature, k, out->data + start, out->len - start, e));
+	buf_add_char(out, '.');
+	base64_add(out, signature.data, signature.len);
+	return buf_check(out, "signature", e);
+}
+
+/* The three parts of a compact JWS, in place. */
+struct parts {
+	const char *header, *payload, *signature;
+	size_t header_len, payload_len, signature_len;
+};
+
+static enum err_code
+split(struct parts *p, const char *jws, size_t len, struct err *e)
+{
+	const char *end = jws + len;
+	const char *first = memchr(jws, '.', len);
+	const char *second = first == NULL
+	    ? NULL
+	    : memchr(first + 1, '.', (size_t)(end - first - 1));
+
+	if (second == NULL ||
+	    memchr(second + 1, '.', (size_t)(end - second - 1)) != NULL)
+		return err_set(e, ERR_INVALID,
+		    "not a compact JWS: it has three parts between two dots");
+	*p = (struct parts){
+		.header = jws,
+		.header_len = (size_t)(first - jws),
+		.payload = first + 1,
+		.payload_len = (size_t)(second - first - 1),
+		.signature = second + 1,
+		.signature_len = (size_t)(end - second - 1),
+	};
+	return ERR_OK;
+}
+
+static enum err_code
+check_header(char **key_id_out, const json_t *header, const struct key *k,
+    struct err *e)
+{
+	const char *expected = key_algorithm_name(key_algorithm_of(k));
+	const char *alg = json_string_value(json_object_get(header, "alg"));
+	const json_t *kid = json_object_get(header, "kid");
+
+	if (alg == NULL)
+		return err_set(e, ERR_INVALID, "header of the JWS: no alg");
+	/* RFC 7515 4.1.11: what it names must be understood; we know none. */
+	if (json_object_get(header, "crit") != NULL)
+		return err_set(e, ERR_INVALID,
+		    "header of the JWS: crit names extensions that are not "
+		    "supported");
+	if (kid != NULL && !json_is_string(kid))
+		return err_set(e, ERR_INVALID,
+		    "header of the JWS: kid is no text");
+	if (strcmp(alg, expected) != 0)
+		return err_set(e, ERR_CRYPTO,
+		    "signed with algorithm %.20s, and the key is for %s", alg,
+		    expected);
+	if (kid != NULL && key_id(k) != NULL &&
+	    strcmp(json_string_value(kid), key_id(k)) != 0)
+		return err_set(e, ERR_CRYPTO,
+		    "signed by key \"%.80s\", and not by \"%s\"",
+		    json_string_value(kid), key_id(k));
+	*key_id_out = mem_strdup(json_string_value(kid));
+	return ERR_OK;
+}
+
+static enum err_code
+read_header(char **key_id_out, const struct parts *p, const struct key *k,
+    struct err *e)
+{
+	enum err_code code;
+	json_error_t fault;
+	AUTO_BUF text;
+	json_t *header;
+
+	buf_init(&text, HEADER_MAX);
+	TRY(base64_read(&text, p->header, p->header_len, "header of the JWS",
+	    e));
+	header =
+	    json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, &fault);
+	if (!json_is_object(header)) {
+		json_decref(header);
+		return err_set(e, ERR_INVALID,
+		    "header of the JWS: not a JSON object");
+	}
+	code = check_header(key_id_out, header, k, e);
+	json_decref(header);
+	return code;
+}
+
+static enum err_code
+check_signature(const struct parts *p, const struct key *k, struct err *e)
+{
+	AUTO_BUF signature;
+
+	buf_init(&signature, 2 * KEY_SIGNATURE_MAX);
+	TRY(base64_read(&signature, p->signature, p->signature_len,
+	    "signature of the JWS", e));
+	return key_verify(k, p->header, p->header_len + 1 + p->payload_len,
+	    signature.data, signature.len, e);
+}
+
+/* A member that has to be a text without NUL, because it goes on as a C
+ * string; NULL otherwise. */
+static const char *
+text_of(const struct value *object, const char *key)
+{
+	const struct value *v = value_get(object, key);
+
+	if (v == NULL || v->kind != VALUE_STRING ||
+	    memchr(v->text, '\0', v->text_len) != NULL)
+		return NULL;
+	return v->text;
+}
+
+static enum err_code
+read_file(struct jws_file *out, const struct value *v, size_t i, struct err *e)
+{
+	const char *name, *hash, *algorithm;
+
+	if (v->kind != VALUE_OBJECT)
+		return err_set(e, ERR_INVALID,
+		    "payload of the JWS: files[%zu] is no object", i);
+	name = text_of(v, "name");
+	hash = text_of(v, "hash");
+	algorithm = text_of(v, "algorithm");
+	if (name == NULL || name[0] == '\0' || name[0] == '/')
+		return err_set(e, ERR_INVALID,
+		    "payload of the JWS: files[%zu] has no good name", i);
+	if (algorithm == NULL || strcmp(algorithm, "SHA-256") != 0)
+		return err_set(e, ERR_UNSUPPORTED,
+		    "payload of the JWS: files[%zu] is not hashed by SHA-256, "
+		    "the only algorithm that is supported",
+		    i);
+	if (hash == NULL || !digest_is_hex(hash))
+		return err_set(e, ERR_INVALID,
+		    "payload of the JWS: files[%zu]: the hash is not 64 "
+		    "lower-case hex digits",
+		    i);
+	*out = (struct jws_file){ mem_strdup(name), mem_strdup(hash) };
+	return ERR_OK;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	const struct jws_file *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+static enum err_code
+read_files(struct jws_claims *c, const struct value *list, struct err *e)
+{
+	if (list == NULL || list->kind != VALUE_ARRAY)
+		return err_set(e, ERR_INVALID,
+		    "payload of the JWS: no list of files: not the signature "
+		    "of a bundle");
+	if (list->count > JWS_FILES_MAX)
+		return err_set(e, ERR_LIMIT,
+		    "payload of the JWS: more than %d files", JWS_FILES_MAX);
+	c->files = mem_array(list->count, sizeof *c->files);
+	for (; c->count < list->count; c->count++)
+		TRY(read_file(&c->files[c->count], list->items[c->count],
+		    c->count, e));
+	if (c->count > 1)
+		qsort(c->files, c->count, sizeof *c->files, by_name);
+	for (size_t i = 1; i < c->count; i++)
+		if (strcmp(c->files[i - 1].name, c->files[i].name) == 0)
+			return err_set(e, ERR_INVALID,
+			    "payload of the JWS: \"%.200s\" is listed twice",
+			    c->files[i].name);
+	return ERR_OK;
+}
+
+/* Other members (iss, iat, keyid, what somebody added) say nothing to us. */
+static enum err_code
+read_payload(struct jws_claims *c, const struct parts *p, struct err *e)
+{
+	AUTO(document, d) = NULL;
+	const struct value *root;
+	AUTO_BUF text;
+
+	buf_init(&text, PAYLOAD_MAX);
+	TRY(base64_read(&text, p->payload, p->payload_len, "payload of the JWS",
+	    e));
+	TRY(canon_read(&d, "payload of the JWS", text.data, text.len, e));
+	root = document_root(d);
+	if (root->kind != VALUE_OBJECT)
+		return err_set(e, ERR_INVALID,
+		    "payload of the JWS: not an object");
+	c->scope = mem_strdup(text_of(root, "scope"));
+	if (c->scope == NULL && value_get(root, "scope") != NULL)
+		return err_set(e, ERR_INVALID,
+		    "payload of the JWS: scope is no text");
+	return read_files(c, value_get(root, "files"), e);
+}
+
+static enum err_code
+verify(struct jws_claims *c, const char *jws, size_t len, const struct key *k,
+    struct err *e)
+{
+	struct parts p;
+
+	if (len > JWS_SIZE_MAX)
+		return err_set(e, ERR_LIMIT, "JWS: larger than %d bytes",
+		    JWS_SIZE_MAX);
+	TRY(split(&p, jws, len, e));
+	TRY(read_header(&c->key_id, &p, k, e));
+	/* Nothing unsigned is parsed. */
+	TRY(check_signature(&p, k, e));
+	return read_payload(c, &p, e);
+}
+
+enum err_code
+jws_verify(struct jws_claims *out, const char *jws, size_t len,
+    const struct key *k, struct err *e)
+{
+	struct jws_claims c = { 0 };
+	enum err_code code = verify(&c, jws, len, k, e);
+
+	if (code != ERR_OK)
+		jws_claims_clear(&c);
+	else
+		*out = c;
+	return code;
+}
+
+static void
+release(const char *text)
+{
+	mem_free((void *)(uintptr_t)text);
+}
+
+void
+jws_claims_clear(struct jws_claims *c)
+{
+	mem_free(c->scope);
+	mem_free(c->key_id);
+	for (size_t i = 0; i < c->count; i++) {
+		release(c->files[i].name);
+		release(c->files[i].hash);
+	}
+	mem_free(c->files);
+	*c = (struct jws_claims){ 0 };
+}
+
+void
+jws_wrap(struct buf *out, const char *jws, size_t len)
+{
+	buf_add_str(out, "{\"signatures\":[\"");
+	buf_add(out, jws, len); /* base64url and dots: nothing to escape */
+	buf_add_str(out, "\"]}");
+}
+
+/* OPA reads "Plugin" as "plugin" (Go's encoding/json), and a plugin would
+ * choose another verifier: so exactly one member, spelt exactly. */
+enum err_code
+jws_unwrap(struct buf *out, const char *text, size_t len, struct err *e)
+{
+	AUTO(document, d) = NULL;
+	const struct value *root, *list;
+
+	TRY(canon_read(&d, ".signatures.json", text, len, e));
+	root = document_root(d);
+	list = root->kind == VALUE_OBJECT ? value_get(root, "signatures")
+					  : NULL;
+	if (list == NULL || list->kind != VALUE_ARRAY)
+		return err_set(e, ERR_INVALID,
+		    ".signatures.json: no list of signatures: the bundle is "
+		    "unsigned");
+	if (root->count != 1)
+		return err_set(e, ERR_INVALID,
+		    ".signatures.json: has more than signatures in it; "
+		    "a plugin or other members are not supported");
+	if (list->count != 1 || list->items[0]->kind != VALUE_STRING)
+		return err_set(e, ERR_INVALID,
+		    ".signatures.json: %zu signatures; engines take exactly "
+		    "one, as text",
+		    list->count);
+	buf_add(out, list->items[0]->text, list->items[0]->text_len);
+	return buf_check(out, "signature", e);
+}

@@ -1,0 +1,518 @@
+#include "signing/keeper.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "signing/digest.h"
+
+enum {
+	REVISION_LEN = 40, /* a commit id */
+	BUNDLE_NAME_MAX = 63,
+	FILE_NAME_MAX = 4096
+};
+
+struct keeper {
+	struct key_ring ring;
+	struct channel *pipeline;
+};
+
+/* What a request says; everything is borrowed from its payload. */
+struct sign_request {
+	const struct key *key;
+	const char *bundle;
+	const char *revision;
+	struct jws_file *files; /* owned */
+	size_t count;
+};
+
+static bool
+is_bundle_name(const char *name)
+{
+	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+
+	return len > 0 && len <= BUNDLE_NAME_MAX && name[len] == '\0' &&
+	    strchr("._-", name[0]) == NULL && strcmp(name, "discovery") != 0;
+}
+
+static bool
+is_revision(const char *text)
+{
+	return strspn(text, "0123456789abcdef") == REVISION_LEN &&
+	    text[REVISION_LEN] == '\0';
+}
+
+/* No segment of the path is empty, "." or "..". */
+static bool
+has_plain_segments(const char *name)
+{
+	for (const char *p = name;;) {
+		size_t len = strcspn(p, "/");
+
+		if (len == 0 || (len == 1 && p[0] == '.') ||
+		    (len == 2 && p[0] == '.' && p[1] == '.'))
+			return false;
+		if (p[len] == '\0')
+			return true;
+		p += len + 1;
+	}
+}
+
+/* Engines take any path that ends so for a signature file and never check it
+ * (OPA through 1.20), so none may be among the signed ones. */
+static bool
+is_signature_file(const char *name, size_t len)
+{
+	static const char suffix[] = "signatures.json";
+	size_t n = sizeof suffix - 1;
+
+	return len >= n && strcmp(name + len - n, suffix) == 0;
+}
+
+/* JSON that was read is valid UTF-8 already. */
+static bool
+is_file_name(const char *name, size_t len)
+{
+	if (len == 0 || len > FILE_NAME_MAX || strlen(name) != len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+			return false;
+	return has_plain_segments(name) && !is_signature_file(name, len);
+}
+
+static enum err_code
+read_entry(struct jws_file *out, json_t *entry, size_t i, struct err *e)
+{
+	json_error_t fault;
+	const char *name, *hash;
+	size_t name_len;
+
+	if (json_unpack_ex(entry, &fault, 0, "[s%,s!]", &name, &name_len,
+		&hash) != 0)
+		return err_set(e, ERR_INVALID, "files[%zu]: %s", i, fault.text);
+	if (!is_file_name(name, name_len))
+		return err_set(e, ERR_INVALID,
+		    "files[%zu]: \"%.200s\" is no file name for a bundle", i,
+		    name);
+	if (!digest_is_hex(hash))
+		return err_set(e, ERR_INVALID,
+		    "files[%zu]: the hash is not 64 lower-case hex digits", i);
+	*out = (struct jws_file){ name, hash };
+	return ERR_OK;
+}
+
+static enum err_code
+read_files(struct sign_request *r, const json_t *list, struct err *e)
+{
+	size_t count = json_array_size(list); /* 0 for what is no array */
+	bool manifest = false;
+
+	if (count > JWS_FILES_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d files",
+		    JWS_FILES_MAX);
+	r->files = mem_array(count, sizeof *r->files);
+	for (size_t i = 0; i < count; i++) {
+		TRY(read_entry(&r->files[i], json_array_get(list, i), i, e));
+		if (i > 0 &&
+		    strcmp(r->files[i - 1].name, r->files[i].name) >= 0)
+			return err_set(e, ERR_INVALID,
+			    "files[%zu]: \"%.200s\" is out of order or listed "
+			    "twice",
+			    i, r->files[i].name);
+		manifest |= strcmp(r->files[i].name, ".manifest") == 0;
+	}
+	r->count = count;
+	if (!manifest)
+		return err_set(e, ERR_INVALID, "files: no .manifest");
+	return ERR_OK;
+}
+
+static enum err_code
+find_key(const struct key **out, const struct keeper *k, const char *id,
+    struct err *e)
+{
+	*out = id == NULL ? k->ring.current : key_ring_find(&k->ring, id);
+	if (*out != NULL)
+		return ERR_OK;
+	if (id == NULL)
+		return err_set(e, ERR_NOT_FOUND, "no key is the current one");
+	return err_set(e, ERR_NOT_FOUND, "no key \"%.80s\"", id);
+}
+
+static enum err_code
+read_sign_request(struct sign_request *r, const struct keeper *k,
+    json_t *payload, struct err *e)
+{
+	const char *id = NULL;
+	json_error_t fault;
+	json_t *files;
+
+	if (json_unpack_ex(payload, &fault, 0, "{s?s,s:s,s:s,s:o!}", "key", &id,
+		"bundle", &r->bundle, "revision", &r->revision, "files",
+		&files) != 0)
+		return err_set(e, ERR_INVALID, "sign: %s", fault.text);
+	if (!is_bundle_name(r->bundle))
+		return err_set(e, ERR_INVALID, "\"%.80s\" is no bundle's name",
+		    r->bundle);
+	if (!is_revision(r->revision))
+		return err_set(e, ERR_INVALID, "\"%.80s\" is no revision",
+		    r->revision);
+	TRY(find_key(&r->key, k, id, e));
+	return read_files(r, files, e);
+}
+
+static enum err_code
+sign_files(json_t **reply, const struct sign_request *r, struct err *e)
+{
+	AUTO_BUF jws;
+
+	buf_init(&jws, CHANNEL_PAYLOAD_MAX);
+	TRY(jws_sign(&jws, r->key, r->bundle, r->files, r->count, e));
+	*reply = json_pack("{s:s,s:s,s:s%}", "key", key_id(r->key), "algorithm",
+	    key_algorithm_name(key_algorithm_of(r->key)), "jws", jws.data,
+	    jws.len);
+	assert(*reply != NULL);
+	log_info("keeper.signed", "bundle=%s revision=%s key=%s files=%zu",
+	    r->bundle, r->revision, key_id(r->key), r->count);
+	return ERR_OK;
+}
+
+static enum err_code
+serve_sign(json_t **reply, const struct keeper *k, json_t *payload,
+    struct err *e)
+{
+	struct sign_request r = { 0 };
+	enum err_code code = read_sign_request(&r, k, payload, e);
+
+	if (code == ERR_OK)
+		code = sign_files(reply, &r, e);
+	mem_free(r.files);
+	return code;
+}
+
+static enum err_code
+serve_verify(json_t **reply, const struct keeper *k, json_t *payload,
+    struct err *e)
+{
+	struct jws_claims claims = { 0 };
+	const struct key *key;
+	const char *id, *jws;
+	json_error_t fault;
+	size_t len;
+
+	if (json_unpack_ex(payload, &fault, 0, "{s:s,s:s%!}", "key", &id, "jws",
+		&jws, &len) != 0)
+		return err_set(e, ERR_INVALID, "verify: %s", fault.text);
+	TRY(find_key(&key, k, id, e));
+	TRY(jws_verify(&claims, jws, len, key, e));
+	*reply = json_pack("{s:I}", "files", (json_int_t)claims.count);
+	assert(*reply != NULL);
+	jws_claims_clear(&claims);
+	return ERR_OK;
+}
+
+static json_t *
+describe_key(const struct key *k)
+{
+	AUTO_BUF public;
+	json_t *j;
+
+	buf_init(&public, KEY_FILE_MAX);
+	key_write_public(&public, k);
+	j = json_pack("{s:s,s:s,s:s*}", "id", key_id(k), "algorithm",
+	    key_algorithm_name(key_algorithm_of(k)), "public",
+	    public.len > 0 ? public.data : NULL);
+	assert(j != NULL);
+	return j;
+}
+
+static enum err_code
+serve_keys(json_t **reply, const struct keeper *k, json_t *payload,
+    struct err *e)
+{
+	json_t *keys = json_array();
+
+	if (json_object_size(payload) > 0) {
+		json_decref(keys);
+		return err_set(e, ERR_INVALID, "keys: takes no arguments");
+	}
+	for (size_t i = 0; i < k->ring.count; i++)
+		json_array_append_new(keys, describe_key(k->ring.keys[i]));
+	*reply = json_pack("{s:s?,s:o}", "current",
+	    k->ring.current != NULL ? key_id(k->ring.current) : NULL, "keys",
+	    keys);
+	assert(*reply != NULL);
+	return ERR_OK;
+}
+
+static const struct service {
+	uint32_t kind;
+	const char *name;
+	enum err_code (*serve)(json_t **reply, const struct keeper *k,
+	    json_t *payload, struct err *e);
+} services[] = {
+	{ KEEPER_SIGN_BUNDLE, "sign", serve_sign },
+	{ KEEPER_VERIFY, "verify", serve_verify },
+	{ KEEPER_KEYS, "keys", serve_keys },
+};
+
+static const uint32_t accepted[] = { KEEPER_SIGN_BUNDLE, KEEPER_VERIFY,
+	KEEPER_KEYS, 0 };
+
+static enum err_code
+answer(const struct keeper *k, const struct message *m, struct err *e)
+{
+	enum { SERVICES = sizeof services / sizeof *services };
+	const struct service *s = services;
+	enum err_code code;
+	json_t *reply = NULL;
+	struct err why;
+
+	/* Kinds outside the list never come this far, but replies do. */
+	while (s < services + SERVICES && s->kind != m->kind)
+		s++;
+	if (s == services + SERVICES) {
+		log_warn("keeper.ignored", "kind=%u", m->kind);
+		return ERR_OK;
+	}
+	if (m->fd_count > 0)
+		code = err_set(&why, ERR_INVALID, "%s: takes no descriptors",
+		    s->name);
+	else
+		code = s->serve(&reply, k, m->payload, &why);
+	if (code == ERR_OK) {
+		code = channel_reply(k->pipeline, m, reply, e);
+	} else {
+		log_warn("keeper.refused", "request=%s code=%s reason=\"%s\"",
+		    s->name, err_name(code), why.text);
+		code = channel_reply_error(k->pipeline, m, &why, e);
+	}
+	json_decref(reply);
+	return code;
+}
+
+enum next { GO_ON, STOP, FAIL };
+
+static enum next
+serve_one(const struct keeper *k)
+{
+	struct message m = { 0 };
+	struct err e = { 0 };
+
+	switch (channel_receive(k->pipeline, &m, accepted, 0, &e)) {
+	case ERR_OK:
+		break;
+	case ERR_UNAVAILABLE:
+		return STOP;
+	case ERR_IO:
+		log_error("keeper.failed", "reason=\"%s\"", e.text);
+		return FAIL;
+	default:
+		return GO_ON; /* nothing came, or it was refused and logged */
+	}
+	/* Who asked may be gone meanwhile: the next receive tells. */
+	if (answer(k, &m, &e) != ERR_OK)
+		log_warn("keeper.unanswered", "kind=%u reason=\"%s\"", m.kind,
+		    e.text);
+	message_clear(&m);
+	return GO_ON;
+}
+
+static int
+serve(const struct keeper *k, int signals)
+{
+	struct pollfd ready[] = {
+		{ .fd = signals, .events = POLLIN },
+		{ .fd = channel_fd(k->pipeline), .events = POLLIN },
+	};
+	enum next next = GO_ON;
+
+	while (next == GO_ON) {
+		if (poll(ready, 2, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			log_error("keeper.failed", "reason=\"poll: errno %d\"",
+			    errno);
+			return 1;
+		}
+		if (ready[0].revents != 0)
+			return 0;
+		if (ready[1].revents != 0)
+			next = serve_one(k);
+	}
+	return next == STOP ? 0 : 1;
+}
+
+/* Everything OpenSSL loads on first use (providers, algorithms, randomness) is
+ * loaded before files are out of reach. */
+static enum err_code
+warm_up(const struct key_ring *r, struct err *e)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		AUTO_BUF jws;
+		struct jws_claims claims = { 0 };
+
+		buf_init(&jws, CHANNEL_PAYLOAD_MAX);
+		TRY(jws_sign(&jws, r->keys[i], NULL, NULL, 0, e));
+		TRY(jws_verify(&claims, jws.data, jws.len, r->keys[i], e));
+		jws_claims_clear(&claims);
+	}
+	return ERR_OK;
+}
+
+void
+keeper_rules(struct confine_rules *out, bool best_effort)
+{
+	*out = (struct confine_rules){
+		.calls = CONFINE_MESSAGES,
+		.files_max = 256,
+		.best_effort = best_effort,
+	};
+}
+
+static enum err_code
+withdraw(bool best_effort, struct err *e)
+{
+	const struct rlimit no_core = { 0, 0 };
+	struct confine_rules rules;
+
+	if (setrlimit(RLIMIT_CORE, &no_core) != 0)
+		return err_errno(e, "no core files");
+#ifndef EDICT_SANITIZED
+	/* Nobody of the same user reads the keys from memory. Sanitizers look
+	 * into their own process that way. */
+	if (prctl(PR_SET_DUMPABLE, 0) != 0)
+		return err_errno(e, "no tracing");
+#endif
+	keeper_rules(&rules, best_effort);
+	return confine_self(&rules, e);
+}
+
+/* TERM as something to poll for; an INT that a terminal sends to all processes
+ * is the supervisor's to act on. */
+static enum err_code
+take_signals(int *out, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	if (signal(SIGINT, SIG_IGN) == SIG_ERR ||
+	    sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return err_errno(e, "signals");
+	*out = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return *out >= 0 ? ERR_OK : err_errno(e, "signals");
+}
+
+static enum err_code
+start(struct keeper *k, int *signals, const char *keys_dir, bool best_effort,
+    struct err *e)
+{
+	TRY(take_signals(signals, e));
+	TRY(key_ring_read(&k->ring, keys_dir, e));
+	TRY(warm_up(&k->ring, e));
+	/* Before the rights go: the log's clock loads the time zone once. */
+	log_info("keeper.started", "keys=%zu current=%s", k->ring.count,
+	    k->ring.current != NULL ? key_id(k->ring.current) : "-");
+	return withdraw(best_effort, e);
+}
+
+int
+keeper_main(const char *keys_dir, int pipeline_fd, bool best_effort)
+{
+	struct keeper k = { .pipeline = channel_new(pipeline_fd, "pipeline") };
+	int status = 1, signals = -1;
+	struct err e = { 0 };
+
+	if (start(&k, &signals, keys_dir, best_effort, &e) == ERR_OK)
+		status = serve(&k, signals);
+	else
+		log_error("keeper.failed", "reason=\"%s\"", e.text);
+	if (signals >= 0)
+		(void)close(signals);
+	key_ring_clear(&k.ring);
+	channel_free(k.pipeline);
+	return status;
+}
+
+/* The pipeline's side. */
+
+static json_t *
+pack_files(const struct jws_file *files, size_t count)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list,
+		    json_pack("[s,s]", files[i].name, files[i].hash));
+	return list;
+}
+
+static enum err_code
+take_signature(struct buf *out, char **key_id_out, const struct message *reply,
+    struct err *e)
+{
+	const char *id, *algorithm, *jws;
+	json_error_t fault;
+	size_t len;
+
+	if (json_unpack_ex(reply->payload, &fault, 0, "{s:s,s:s,s:s%!}", "key",
+		&id, "algorithm", &algorithm, "jws", &jws, &len) != 0)
+		return err_set(e, ERR_INVALID, "keeper's reply: %s",
+		    fault.text);
+	buf_add(out, jws, len);
+	TRY(buf_check(out, "signature", e));
+	*key_id_out = mem_strdup(id);
+	return ERR_OK;
+}
+
+enum err_code
+keeper_sign(struct caller *keeper, struct buf *out, char **key_id_out,
+    const char *bundle, const char *revision, const struct jws_file *files,
+    size_t count, struct err *e)
+{
+	struct message reply = { 0 };
+	enum err_code code;
+	json_t *request = json_pack("{s:s,s:s,s:o}", "bundle", bundle,
+	    "revision", revision, "files", pack_files(files, count));
+
+	if (request == NULL)
+		return err_set(e, ERR_INVALID,
+		    "%s: a file name or the bundle's is not UTF-8", bundle);
+	code = caller_call(keeper, KEEPER_SIGN_BUNDLE, request, NULL, 0,
+	    KEEPER_TIMEOUT_MS, &reply, e);
+	json_decref(request);
+	if (code != ERR_OK)
+		return err_add(e, "signing bundle %s", bundle);
+	code = take_signature(out, key_id_out, &reply, e);
+	message_clear(&reply);
+	return code;
+}
+
+enum err_code
+keeper_verify(struct caller *keeper, const char *key_id_wanted, const char *jws,
+    size_t len, struct err *e)
+{
+	struct message reply = { 0 };
+	enum err_code code;
+	json_t *request =
+	    json_pack("{s:s,s:s%}", "key", key_id_wanted, "jws", jws, len);
+
+	if (request == NULL)
+		return err_set(e, ERR_INVALID,
+		    "not a compact JWS: it is not even text");
+	code = caller_call(keeper, KEEPER_VERIFY, request, NULL, 0,
+	    KEEPER_TIMEOUT_MS, &reply, e);
+	json_decref(request);
+	if (code == ERR_OK)
+		message_clear(&reply);
+	return code;
+}
