@@ -12,9 +12,10 @@
 #include "core/value.h"
 
 enum {
-	CANON_DEPTH_MAX = 1000,       /* nested arrays and objects */
-	CANON_NUMBER_MAX = 4096,      /* bytes of one number */
-	CANON_SIZE_MAX = 256 << 20    /* bytes of one text */
+	CANON_DEPTH_MAX = 1000, /* nested arrays and objects */
+	CANON_NUMBER_MAX = 4096, /* bytes of one number */
+	CANON_VALUES_MAX = 8 << 20, /* values and keys of one text */
+	CANON_SIZE_MAX = 256 << 20 /* bytes of one text */
 };
 
 /* Reads one JSON text. Errors are INVALID or LIMIT and say
@@ -22,7 +23,8 @@ enum {
 enum err_code canon_read(struct document **out, const char *name,
     const char *text, size_t len, struct err *e) MUST_CHECK;
 
-/* Appends the canonical form; objects are sorted here. */
+/* Appends the canonical form; objects are sorted here. What does not fit is
+ * found by buf_check, as always. */
 void canon_write(struct buf *out, const struct value *v);
 
 /* Appends one JSON string, quoted and escaped as above. text must be UTF-8. */
