@@ -4,7 +4,8 @@
 /* Settings described once, in tables: reading, checking, defaults and the
  * reference page follow from them. A table describes the members of one
  * object and where they go in a struct. Unknown keys are errors. All faults
- * are reported, not just the first. */
+ * are reported, not just the first. A key with nothing behind it (null) is as
+ * one that was left out. Pure; a struct spec_faults belongs to one thread. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,21 +48,32 @@ struct spec {
 	const char *key; /* NULL ends the table */
 	enum spec_kind kind;
 	size_t offset;
-	int64_t min, max, fallback; /* in the unit of the kind; for lists and
-	                             * maps max is the number of items */
+	int64_t min, max, fallback; /* in the unit of the kind, both included;
+	                             * for lists, maps and strings in lists
+	                             * the number of items. max 0: no limit
+	                             * for numbers (if min is 0 as well), else
+	                             * SPEC_TEXT_MAX or SPEC_ITEMS_MAX. The
+	                             * fallback may lie outside */
 	const char *help;           /* one sentence for the reference page */
-	const char *text;           /* default of strings, NULL: none */
+	const char *text;           /* default of strings, NULL: none; of
+	                             * SPEC_STRINGS: a list of one */
 	const char *const *choices; /* SPEC_ENUM: NULL-terminated */
 	const struct spec *sub;
 	size_t size;                /* of one item of a list or map */
 	bool required;
-	/* SPEC_CUSTOM: read fills the field, clear releases it. */
+	/* SPEC_CUSTOM: read fills the field, which is zeroed, and is not called
+	 * for a key that was left out; clear releases it (NULL: nothing to). */
 	void (*read)(void *field, const struct value *v, const struct spec *s,
 	    struct spec_faults *faults);
 	void (*clear)(void *field);
 };
 
-enum { SPEC_FAULTS_MAX = 20 }; /* kept; the rest are counted */
+enum {
+	SPEC_FAULTS_MAX = 20,  /* kept; the rest are counted */
+	SPEC_TEXT_MAX = 4096,  /* bytes of a string, if max does not say */
+	SPEC_ITEMS_MAX = 1000, /* of lists and maps, if max does not say */
+	SPEC_NAME_MAX = 63
+};
 
 /* Faults gathered while reading: "<name>:<line>:<column>: <path>: <what>". */
 struct spec_faults {
@@ -76,7 +88,8 @@ void spec_faults_clear(struct spec_faults *f);
 void spec_fault(struct spec_faults *f, const struct value *at,
     const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* ERR_INVALID with all faults as text (newline between them), or ERR_OK. */
+/* ERR_INVALID with all faults as text (newline between them; what does not
+ * fit into a struct err is counted at the end, f->text has it), or ERR_OK. */
 enum err_code spec_verdict(const struct spec_faults *f, struct err *e)
     MUST_CHECK;
 
