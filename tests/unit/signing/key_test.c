@@ -649,9 +649,9 @@ ring_sees_damage(void **state)
 	    "aaaaaaaaaa",
 	    ERR_LIMIT);
 	damage(dir, "a.pub", pem.data, ERR_CORRUPT);
-	damage(dir, "a.pub", NULL, ERR_NOT_FOUND);
+	damage(dir, "a.pub", NULL, ERR_CORRUPT);
 	damage(dir, "a.key", "no key", ERR_INVALID);
-	damage(dir, "a.key", NULL, ERR_NOT_FOUND);
+	damage(dir, "a.key", NULL, ERR_CORRUPT);
 	damage(dir, "a.json", "{", ERR_CORRUPT);
 	damage(dir, "a.json", "[]", ERR_CORRUPT);
 	damage(dir, "a.json",
