@@ -7,9 +7,18 @@
  * commit gives the same bytes on every machine.
  *
  * In a bundle: *.rego but for *_test.rego; data.json, data.yaml and data.yml,
- * shipped as canonical data.json (several data files of one folder that are not
- * equal are an error); a .manifest at its root is honoured. Everything else is
- * left out: engines would not load it. Immutable; any thread. */
+ * merged into one canonical data.json for each folder (they may set different
+ * keys; one key twice is an error, as for the engine); a .manifest at its root
+ * is honoured. Everything else is left out: engines would not load it. So the
+ * names that OPA takes for something else (*.manifest, *signatures.json,
+ * patch.json) never get in. Immutable; any thread.
+ *
+ * The content digest is what tells whether two revisions of a bundle are equal
+ * to an engine. It is the SHA-256 of this text: for each file, sorted by the
+ * bytes of its path, one line as sha256sum prints it,
+ *     HASH "  " PATH "\n"
+ * where .manifest counts as its canonical JSON without `revision` and without
+ * `metadata.edict`. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,16 +30,16 @@
 #include "signing/jws.h"
 
 enum {
-	BUNDLE_FORMAT = 1,           /* stands in the manifest's metadata */
+	BUNDLE_FORMAT = 1, /* stands in the manifest's metadata */
 	BUNDLE_FILES_MAX = 1000000
 };
 #define BUNDLE_SIZE_MAX (INT64_C(1) << 30) /* unpacked; engines stop there */
 
 struct bundle_file {
-	const char *path; /* in the bundle */
-	const char *data;
+	char *path; /* in the bundle */
+	char *data;
 	size_t len;
-	char hash[65];    /* SHA-256 of data */
+	char hash[65]; /* SHA-256 of data */
 };
 
 struct bundle {
@@ -38,22 +47,22 @@ struct bundle {
 	char revision[TREE_ID_SIZE];
 	struct bundle_file *files; /* sorted by path; .manifest among them */
 	size_t count;
-	char **roots;              /* sorted */
+	char **roots; /* sorted */
 	size_t root_count;
-	int rego_version;          /* 0 or 1; 1 when nobody says */
-	size_t policies;           /* .rego files */
-	int64_t unpacked;          /* bytes of all files */
-	char content[65];          /* content digest: over paths and hashes of all
-	                            * files but .manifest, and the manifest without
-	                            * revision and the commit's own metadata */
+	int rego_version; /* 0 or 1; 1 when nobody says */
+	size_t policies;  /* .rego files */
+	int64_t unpacked; /* bytes of all files */
+	char content[65]; /* content digest, as above */
 };
 void bundle_free(struct bundle *b);
 AUTO_FREE(bundle)
 
-/* INVALID says file, line, and the rule: package outside the roots, roots that
- * overlap within the bundle, data and package at one path, bad data, duplicate
- * keys, a name OPA would misread (*.manifest, *signatures.json, patch.json, a
- * directory that is not unreserved URL characters), nothing in it at all. */
+/* INVALID says file, line, and the rule: package or data outside the roots,
+ * roots that overlap within the bundle, data and package at one path, bad data,
+ * duplicate keys, two files with one place in the bundle, roots or metadata or
+ * rego version given both in edict.yaml and in .manifest but not the same, a
+ * path that engines read in two ways (a data folder of other characters than
+ * letters, digits and -_.~$&+=:@; a % in a policy's path), nothing in it. */
 enum err_code bundle_plan(struct bundle **out, const struct tree *t,
     const struct definition_bundle *d, struct err *e) MUST_CHECK;
 
@@ -73,7 +82,8 @@ bool roots_overlap(char *const *x, size_t nx, char *const *y, size_t ny,
     const char **a, const char **b);
 
 /* Unsigned: a gzip'd tar of its own, sorted names, zero times, mode 0644,
- * owner 0, .manifest first. This is what is stored as content. */
+ * owner 0, .manifest first. This is what is stored as content. out's own
+ * limit applies (BUNDLE_SIZE_MAX is a good one). */
 enum err_code bundle_pack(struct buf *out, const struct bundle *b,
     struct err *e) MUST_CHECK;
 
@@ -91,10 +101,10 @@ struct jws_file *bundle_jws_files(const struct bundle *b);
 struct bundle_archive {
 	struct bundle_file *files; /* sorted; .signatures.json not among them */
 	size_t count;
-	char *jws;                 /* NULL: unsigned */
+	char *jws; /* NULL: unsigned */
 	size_t jws_len;
-	char *revision;            /* of the manifest, or NULL */
-	char **roots;              /* of the manifest; absent: [""] */
+	char *revision; /* of the manifest, or NULL */
+	char **roots;   /* of the manifest; absent: [""] */
 	size_t root_count;
 };
 enum err_code bundle_read(struct bundle_archive *out, const char *name,
@@ -102,7 +112,7 @@ enum err_code bundle_read(struct bundle_archive *out, const char *name,
 void bundle_archive_clear(struct bundle_archive *a);
 
 /* Signature by k, scope, the file set and every hash. */
-enum err_code bundle_verify(const struct bundle_archive *a,
-    const struct key *k, const char *scope, struct err *e) MUST_CHECK;
+enum err_code bundle_verify(const struct bundle_archive *a, const struct key *k,
+    const char *scope, struct err *e) MUST_CHECK;
 
 #endif

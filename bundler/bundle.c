@@ -1,0 +1,703 @@
+#include "bundler/bundle.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bundler/data.h"
+#include "bundler/layout.h"
+#include "bundler/manifest.h"
+#include "bundler/module.h"
+#include "core/mem.h"
+#include "signing/digest.h"
+
+#define DATA_FILE "data.json"
+
+enum source_kind { SOURCE_POLICY, SOURCE_DATA, SOURCE_MANIFEST };
+
+/* A file of the tree that goes in. */
+struct source {
+	const struct tree_entry *entry;
+	enum source_kind kind;
+	char *path; /* in the bundle */
+	struct module_package package;
+	char *folder; /* of data, its slashes made NULs: segments point in */
+	char **segments;
+	size_t segment_count;
+	struct document *doc;
+	char *text; /* of a policy */
+	size_t len;
+};
+
+/* Work in hand; everything is released by plan_clear. */
+struct plan {
+	const struct tree *tree;
+	const struct definition_bundle *d;
+	struct source *sources; /* sorted by path */
+	size_t count;
+	size_t cap;
+	const char *manifest_name; /* path in the repository, or NULL */
+	struct manifest manifest;
+	struct roots roots;
+	const struct value *metadata;
+	struct manifest_file_rule *rules;
+	size_t rule_count;
+	struct bundle *bundle;
+	size_t file_cap;
+	struct err *e;
+};
+
+static void
+source_clear(struct source *s)
+{
+	mem_free(s->path);
+	module_package_clear(&s->package);
+	mem_free(s->folder);
+	mem_free(s->segments);
+	document_free(s->doc);
+	mem_free(s->text);
+}
+
+static void
+plan_clear(struct plan *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		source_clear(&p->sources[i]);
+	mem_free(p->sources);
+	manifest_clear(&p->manifest);
+	roots_clear(&p->roots);
+	mem_free(p->rules);
+	bundle_free(p->bundle);
+}
+
+void
+bundle_free(struct bundle *b)
+{
+	if (b == NULL)
+		return;
+	for (size_t i = 0; i < b->count; i++) {
+		mem_free(b->files[i].path);
+		mem_free(b->files[i].data);
+	}
+	for (size_t i = 0; i < b->root_count; i++)
+		mem_free(b->roots[i]);
+	mem_free(b->files);
+	mem_free(b->roots);
+	mem_free(b->name);
+	mem_free(b);
+}
+
+/* Which files */
+
+static const char *
+base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+static bool
+ends_with(const char *text, const char *end)
+{
+	size_t a = strlen(text), b = strlen(end);
+
+	return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+/* False: not for engines. */
+static bool
+kind_of(const char *path, enum source_kind *out)
+{
+	if (strcmp(path, MANIFEST_FILE) == 0)
+		*out = SOURCE_MANIFEST;
+	else if (ends_with(path, ".rego") && !ends_with(path, "_test.rego"))
+		*out = SOURCE_POLICY;
+	else if (data_kind_of(base_of(path)) != DATA_NONE)
+		*out = SOURCE_DATA;
+	else
+		return false;
+	return true;
+}
+
+static void
+add_source(struct plan *p, const struct tree_entry *entry, const char *path,
+    enum source_kind kind)
+{
+	if (p->count == p->cap) {
+		p->cap = p->cap == 0 ? 64 : p->cap * 2;
+		p->sources = mem_grow(p->sources, p->cap, sizeof *p->sources);
+	}
+	p->sources[p->count++] = (struct source){ .entry = entry,
+		.path = mem_strdup(path),
+		.kind = kind };
+}
+
+static int
+compare_sources(const void *a, const void *b)
+{
+	const struct source *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+static enum err_code
+choose(struct plan *p)
+{
+	char path[TREE_PATH_MAX];
+	enum source_kind kind;
+
+	for (size_t i = 0; i < p->tree->count; i++) {
+		const struct tree_entry *entry = &p->tree->entries[i];
+
+		if (definition_place(p->d, entry->path, path) &&
+		    kind_of(path, &kind))
+			add_source(p, entry, path, kind);
+	}
+	if (p->count == 0)
+		return err_set(p->e, ERR_INVALID,
+		    "no policies and no data at its paths; a bundle needs a "
+		    ".rego file or a data.json");
+	qsort(p->sources, p->count, sizeof *p->sources, compare_sources);
+	for (size_t i = 1; i < p->count; i++) {
+		if (strcmp(p->sources[i - 1].path, p->sources[i].path) == 0)
+			return err_set(p->e, ERR_INVALID,
+			    "%s and %s would both become %s",
+			    p->sources[i - 1].entry->path,
+			    p->sources[i].entry->path, p->sources[i].path);
+	}
+	return ERR_OK;
+}
+
+/* Reading them */
+
+static enum err_code
+read_policy(struct plan *p, struct source *s, struct buf *text)
+{
+	const char *name = s->entry->path;
+
+	/* Engines take what follows for a URL escape and stop at a bad one. */
+	if (strchr(s->path, '%') != NULL)
+		return err_set(p->e, ERR_INVALID,
+		    "%s: a %% in the path of a policy; rename it", name);
+	TRY(module_package_read(&s->package, name, text->data, text->len,
+	    p->e));
+	s->text = buf_steal(text, &s->len);
+	p->bundle->policies++;
+	return ERR_OK;
+}
+
+static enum err_code
+split_folder(struct plan *p, struct source *s)
+{
+	const char *base = base_of(s->path);
+	char *rest;
+
+	if (base == s->path)
+		return ERR_OK;
+	s->folder = mem_strndup(s->path, (size_t)(base - s->path) - 1);
+	rest = s->folder;
+	while (rest != NULL) {
+		char *segment = strsep(&rest, "/");
+
+		if (!root_segment_is_plain(segment, strlen(segment)))
+			return err_set(p->e, ERR_INVALID,
+			    "%s: engines read the folder name \"%s\" "
+			    "differently; use letters, digits and -_.~$&+=:@ "
+			    "in the path of data",
+			    s->entry->path, segment);
+		s->segments = mem_grow(s->segments, s->segment_count + 1,
+		    sizeof *s->segments);
+		s->segments[s->segment_count++] = segment;
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+read_data(struct plan *p, struct source *s, const struct buf *text)
+{
+	TRY(split_folder(p, s));
+	return data_read(&s->doc, data_kind_of(base_of(s->path)),
+	    s->entry->path, text->data, text->len, s->segment_count == 0, p->e);
+}
+
+static enum err_code
+read_manifest(struct plan *p, struct source *s, const struct buf *text)
+{
+	p->manifest_name = s->entry->path;
+	return manifest_read(&p->manifest, s->entry->path, text->data,
+	    text->len, true, p->e);
+}
+
+static enum err_code
+read_sources(struct plan *p)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		struct source *s = &p->sources[i];
+		enum err_code code = ERR_OK;
+		AUTO_BUF text;
+
+		buf_init(&text, TREE_BLOB_MAX);
+		TRY(tree_read(p->tree, s->entry, &text, p->e));
+		switch (s->kind) {
+		case SOURCE_POLICY:
+			code = read_policy(p, s, &text);
+			break;
+		case SOURCE_DATA:
+			code = read_data(p, s, &text);
+			break;
+		case SOURCE_MANIFEST:
+			code = read_manifest(p, s, &text);
+			break;
+		}
+		TRY(code);
+	}
+	return ERR_OK;
+}
+
+/* What edict.yaml and .manifest say together */
+
+static enum err_code
+said_twice(const struct plan *p, const char *what)
+{
+	return err_set(p->e, ERR_INVALID,
+	    "%s and %s give different %s; keep one of them", DEFINITION_FILE,
+	    p->manifest_name, what);
+}
+
+static bool
+same_roots(const struct roots *a, const struct roots *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+static enum err_code
+settle_roots(struct plan *p, const struct layout_part *parts, size_t count)
+{
+	struct roots *theirs = &p->manifest.roots;
+
+	if (p->manifest.has_roots)
+		TRY(roots_check(theirs, p->manifest_name, p->e));
+	if (p->d->has_roots) {
+		for (size_t i = 0; i < p->d->roots.count; i++)
+			roots_add(&p->roots, p->d->roots.items[i],
+			    strlen(p->d->roots.items[i]));
+		TRY(roots_check(&p->roots, DEFINITION_FILE, p->e));
+		if (p->manifest.has_roots && !same_roots(&p->roots, theirs))
+			return said_twice(p, "roots");
+		return ERR_OK;
+	}
+	if (p->manifest.has_roots) {
+		p->roots = *theirs;
+		*theirs = (struct roots){ 0 };
+		return ERR_OK;
+	}
+	layout_roots(&p->roots, parts, count);
+	if (p->roots.count > 0)
+		return ERR_OK;
+	return err_set(p->e, ERR_INVALID,
+	    "its data is empty and it has no policies; a bundle has to own "
+	    "something");
+}
+
+static enum err_code
+settle_version(struct plan *p)
+{
+	int ours = (int)p->d->rego_version;
+	int theirs = p->manifest_name != NULL ? p->manifest.rego_version : -1;
+
+	if (ours >= 0 && theirs >= 0 && ours != theirs)
+		return said_twice(p, "rego_version");
+	p->bundle->rego_version = ours >= 0 ? ours : theirs >= 0 ? theirs : 1;
+	return ERR_OK;
+}
+
+static enum err_code
+settle_metadata(struct plan *p)
+{
+	const struct value *ours = p->d->metadata;
+	const struct value *theirs = p->manifest.metadata;
+	AUTO_BUF a, b;
+
+	TRY(manifest_check_metadata(ours, DEFINITION_FILE, p->e));
+	p->metadata = ours != NULL ? ours : theirs;
+	if (ours == NULL || theirs == NULL)
+		return ERR_OK;
+	buf_init(&a, MANIFEST_FILE_MAX);
+	buf_init(&b, MANIFEST_FILE_MAX);
+	data_write(&a, &ours, 1);
+	data_write(&b, &theirs, 1);
+	if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
+		return said_twice(p, "metadata");
+	return ERR_OK;
+}
+
+/* Only files whose version is not the bundle's need a rule. */
+static enum err_code
+settle_file_versions(struct plan *p)
+{
+	if (p->manifest.file_versions == NULL)
+		return ERR_OK;
+	p->rules = mem_array(p->count + 1, sizeof *p->rules);
+	for (size_t i = 0; i < p->count; i++) {
+		const struct source *s = &p->sources[i];
+		int version;
+
+		if (s->kind != SOURCE_POLICY)
+			continue;
+		TRY(manifest_file_version(&p->manifest, s->path,
+		    p->manifest_name, &version, p->e));
+		if (version >= 0 && version != p->bundle->rego_version)
+			p->rules[p->rule_count++] =
+			    (struct manifest_file_rule){ s->path, version };
+	}
+	return ERR_OK;
+}
+
+static struct layout_part *
+make_parts(const struct plan *p, size_t *count)
+{
+	struct layout_part *parts = mem_array(p->count + 1, sizeof *parts);
+
+	*count = 0;
+	for (size_t i = 0; i < p->count; i++) {
+		const struct source *s = &p->sources[i];
+		bool policy = s->kind == SOURCE_POLICY;
+
+		if (s->kind == SOURCE_MANIFEST)
+			continue;
+		parts[(*count)++] = (struct layout_part){
+			.kind = policy ? LAYOUT_PACKAGE : LAYOUT_DATA,
+			.segments = policy ? s->package.segments : s->segments,
+			.count = policy ? s->package.count : s->segment_count,
+			.source = s->entry->path,
+			.line = s->package.line,
+			.value = policy ? NULL : document_root(s->doc),
+		};
+	}
+	return parts;
+}
+
+static enum err_code
+settle(struct plan *p)
+{
+	size_t count;
+	struct layout_part *parts = make_parts(p, &count);
+	enum err_code code = settle_roots(p, parts, count);
+
+	if (code == ERR_OK)
+		code = layout_check(parts, count, &p->roots, p->e);
+	mem_free(parts);
+	TRY(code);
+	TRY(settle_version(p));
+	TRY(settle_metadata(p));
+	return settle_file_versions(p);
+}
+
+/* Writing the files */
+
+static enum err_code
+add_file(struct plan *p, char *path, char *data, size_t len)
+{
+	struct bundle *b = p->bundle;
+	struct bundle_file *f;
+
+	if (b->count == p->file_cap) {
+		p->file_cap = p->file_cap == 0 ? 64 : p->file_cap * 2;
+		b->files = mem_grow(b->files, p->file_cap, sizeof *b->files);
+	}
+	f = &b->files[b->count++];
+	*f = (struct bundle_file){ .path = path, .data = data, .len = len };
+	digest_hex(f->hash, data, len);
+	b->unpacked += (int64_t)len;
+	if (b->unpacked > BUNDLE_SIZE_MAX || b->count > BUNDLE_FILES_MAX)
+		return err_set(p->e, ERR_LIMIT,
+		    "larger than %lld bytes or %d files, which engines do not "
+		    "take; split it",
+		    (long long)BUNDLE_SIZE_MAX, BUNDLE_FILES_MAX);
+	return ERR_OK;
+}
+
+static size_t
+folder_len(const struct source *s)
+{
+	return (size_t)(base_of(s->path) - s->path);
+}
+
+/* The data files of one folder become one. They follow each other by path but
+ * for policies between them. */
+static enum err_code
+add_data(struct plan *p, size_t first)
+{
+	const struct source *s = &p->sources[first];
+	const struct value *values[3];
+	size_t len = folder_len(s), count = 0;
+	AUTO_BUF text;
+	char *path;
+
+	for (size_t i = first; i < p->count &&
+	     strncmp(p->sources[i].path, s->path, len + strlen("data.")) == 0;
+	     i++) {
+		struct source *other = &p->sources[i];
+
+		if (other->kind != SOURCE_DATA || folder_len(other) != len)
+			continue;
+		assert(count < 3);
+		values[count++] = document_root(other->doc);
+	}
+	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);
+	data_write(&text, values, count);
+	TRY(buf_check(&text, s->entry->path, p->e));
+	path = mem_printf("%.*s" DATA_FILE, (int)len, s->path);
+	len = text.len;
+	return add_file(p, path, buf_steal(&text, NULL), len);
+}
+
+/* Is there a data file of the same folder before this one? */
+static bool
+is_further_data(const struct plan *p, size_t i)
+{
+	const struct source *s = &p->sources[i];
+	size_t len = folder_len(s);
+
+	while (i-- > 0) {
+		const struct source *before = &p->sources[i];
+
+		if (strncmp(before->path, s->path, len + strlen("data.")) != 0)
+			return false;
+		if (before->kind == SOURCE_DATA && folder_len(before) == len)
+			return true;
+	}
+	return false;
+}
+
+static enum err_code
+add_files(struct plan *p)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		struct source *s = &p->sources[i];
+
+		if (s->kind == SOURCE_POLICY)
+			TRY(add_file(p, mem_strdup(s->path), STEAL(s->text),
+			    s->len));
+		else if (s->kind == SOURCE_DATA && !is_further_data(p, i))
+			TRY(add_data(p, i));
+	}
+	return ERR_OK;
+}
+
+static int
+compare_files(const void *a, const void *b)
+{
+	const struct bundle_file *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+/* Also notes the hash of what of it counts as content. */
+static enum err_code
+add_manifest(struct plan *p, char content_hash[DIGEST_HEX_SIZE])
+{
+	const struct manifest_content m = {
+		.bundle = p->bundle->name,
+		.commit = &p->tree->commit,
+		.roots = &p->roots,
+		.rego_version = p->bundle->rego_version,
+		.metadata = p->metadata,
+		.rules = p->rules,
+		.rule_count = p->rule_count,
+	};
+	AUTO_BUF text;
+	size_t len;
+
+	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);
+	manifest_write(&text, &m, false);
+	TRY(buf_check(&text, MANIFEST_FILE, p->e));
+	digest_hex(content_hash, text.data, text.len);
+	buf_reset(&text);
+	manifest_write(&text, &m, true);
+	TRY(buf_check(&text, MANIFEST_FILE, p->e));
+	len = text.len;
+	return add_file(p, mem_strdup(MANIFEST_FILE), buf_steal(&text, NULL),
+	    len);
+}
+
+static void
+digest_content(struct bundle *b, const char *manifest_hash)
+{
+	struct digest *d = digest_new();
+
+	for (size_t i = 0; i < b->count; i++) {
+		const struct bundle_file *f = &b->files[i];
+		const char *hash = f->hash;
+
+		if (strcmp(f->path, MANIFEST_FILE) == 0)
+			hash = manifest_hash;
+		digest_add(d, hash, DIGEST_HEX_SIZE - 1);
+		digest_add(d, "  ", 2);
+		digest_add(d, f->path, strlen(f->path));
+		digest_add(d, "\n", 1);
+	}
+	digest_end(d, b->content);
+}
+
+static enum err_code
+finish(struct plan *p)
+{
+	struct bundle *b = p->bundle;
+	char manifest_hash[DIGEST_HEX_SIZE];
+
+	TRY(add_files(p));
+	TRY(add_manifest(p, manifest_hash));
+	qsort(b->files, b->count, sizeof *b->files, compare_files);
+	digest_content(b, manifest_hash);
+	b->roots = p->roots.items;
+	b->root_count = p->roots.count;
+	p->roots = (struct roots){ 0 };
+	return ERR_OK;
+}
+
+static enum err_code
+make(struct plan *p)
+{
+	TRY(choose(p));
+	TRY(read_sources(p));
+	TRY(settle(p));
+	return finish(p);
+}
+
+enum err_code
+bundle_plan(struct bundle **out, const struct tree *t,
+    const struct definition_bundle *d, struct err *e)
+{
+	struct plan p = { .tree = t, .d = d, .e = e };
+	enum err_code code;
+
+	p.bundle = mem_zalloc(sizeof *p.bundle);
+	p.bundle->name = mem_strdup(d->name);
+	(void)snprintf(p.bundle->revision, sizeof p.bundle->revision, "%s",
+	    t->commit.id);
+	code = make(&p);
+	if (code == ERR_OK)
+		*out = STEAL(p.bundle);
+	else
+		err_add(e, "bundle %s", d->name);
+	plan_clear(&p);
+	return code;
+}
+
+/* All of a definition */
+
+void
+bundle_set_clear(struct bundle_set *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		bundle_free(s->bundles[i]);
+	mem_free(s->bundles);
+	*s = (struct bundle_set){ 0 };
+}
+
+static int
+compare_name(const void *name, const void *bundle)
+{
+	return strcmp(name, (*(struct bundle *const *)bundle)->name);
+}
+
+/* A set is sorted by name, as definitions are. */
+static const struct bundle *
+find_bundle(const struct bundle_set *s, const char *name)
+{
+	struct bundle *const *found = NULL;
+
+	if (s->count > 0)
+		found = bsearch(name, s->bundles, s->count, sizeof *s->bundles,
+		    compare_name);
+	return found != NULL ? *found : NULL;
+}
+
+static struct root_owner *
+list_owners(const struct bundle_set *s, const struct spec_strings *names,
+    size_t *count)
+{
+	struct root_owner *list = NULL;
+
+	*count = 0;
+	for (size_t i = 0; i < names->count; i++) {
+		const struct bundle *b = find_bundle(s, names->items[i]);
+
+		if (b == NULL)
+			continue;
+		list = mem_grow(list, *count + b->root_count, sizeof *list);
+		for (size_t k = 0; k < b->root_count; k++)
+			list[(*count)++] =
+			    (struct root_owner){ b->roots[k], b->name };
+	}
+	return list;
+}
+
+static enum err_code
+check_cluster(const struct bundle_set *s, const struct definition_cluster *c,
+    struct err *e)
+{
+	const struct root_owner *a, *b;
+	size_t count;
+	struct root_owner *list = list_owners(s, &c->bundles, &count);
+	enum err_code code = ERR_OK;
+
+	if (roots_clash(list, count, &a, &b))
+		code = err_set(e, ERR_INVALID,
+		    "cluster %s: bundles %s (root \"%s\") and %s (root "
+		    "\"%s\") overlap; an engine refuses two bundles that own "
+		    "the same path",
+		    c->name, a->owner, a->root, b->owner, b->root);
+	mem_free(list);
+	return code;
+}
+
+static enum err_code
+plan_set(struct bundle_set *s, const struct tree *t, const struct definition *d,
+    struct err *e)
+{
+	const struct definition_bundle *bundles = d->bundles.items;
+	const struct definition_cluster *clusters = d->clusters.items;
+
+	s->bundles = mem_array(d->bundles.count + 1, sizeof *s->bundles);
+	for (; s->count < d->bundles.count; s->count++)
+		TRY(bundle_plan(&s->bundles[s->count], t, &bundles[s->count],
+		    e));
+	for (size_t i = 0; i < d->clusters.count; i++)
+		TRY(check_cluster(s, &clusters[i], e));
+	return ERR_OK;
+}
+
+enum err_code
+bundle_plan_all(struct bundle_set *out, const struct tree *t,
+    const struct definition *d, struct err *e)
+{
+	struct bundle_set s = { 0 };
+	enum err_code code = plan_set(&s, t, d, e);
+
+	if (code != ERR_OK)
+		bundle_set_clear(&s);
+	else
+		*out = s;
+	return code;
+}
+
+struct jws_file *
+bundle_jws_files(const struct bundle *b)
+{
+	struct jws_file *files = mem_array(b->count + 1, sizeof *files);
+
+	for (size_t i = 0; i < b->count; i++)
+		files[i] =
+		    (struct jws_file){ b->files[i].path, b->files[i].hash };
+	return files;
+}
