@@ -629,7 +629,7 @@ unknown_key(const struct spec *table, const struct value *key,
 {
 	const char *closest = closest_key(table, key->text);
 	char quoted[VALUE_QUOTE_SIZE];
-	AUTO_BUF list;
+	AUTO_BUF list = { 0 };
 
 	value_quote(quoted, key->text, key->text_len);
 	if (closest != NULL) {
