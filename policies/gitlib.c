@@ -26,6 +26,13 @@ set_options(void)
 	 * where configuration starts programs. libgit2 starts none, and a
 	 * server's account rarely owns the local repositories it watches. */
 	result |= git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+	/* Both bound the memory that a commit's author can make us use. */
+	result |= git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE,
+	    (ssize_t)GITLIB_CACHE_MAX);
+	result |= git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECT_SIZE,
+	    (size_t)GITLIB_OBJECT_MAX);
+	/* Objects are on the disk before a ref names them. */
+	result |= git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
 	return result;
 }
 
@@ -71,20 +78,46 @@ code_of(int git_code)
 	}
 }
 
+static enum err_code
+with_reason(struct err *e, enum err_code code, const char *text)
+{
+	const git_error *last = git_error_last();
+
+	if (last == NULL || last->message == NULL)
+		return err_set(e, code, "%s", text);
+	return err_set(e, code, "%s: %s", text, last->message);
+}
+
 enum err_code
 gitlib_err(struct err *e, int git_code, const char *fmt, ...)
 {
-	const git_error *last = git_error_last();
 	char text[ERR_TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (last == NULL || last->message == NULL)
-		return err_set(e, code_of(git_code), "%s (libgit2: %d)", text,
-		    git_code);
-	return err_set(e, code_of(git_code), "%s: %s", text, last->message);
+	return with_reason(e, code_of(git_code), text);
+}
+
+enum err_code
+gitlib_damaged(struct err *e, const char *fmt, ...)
+{
+	char text[ERR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return with_reason(e, ERR_CORRUPT, text);
+}
+
+enum err_code
+gitlib_as(struct err *e, enum err_code code)
+{
+	if (e != NULL)
+		e->code = code;
+	return code;
 }
 
 void

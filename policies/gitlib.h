@@ -8,6 +8,11 @@
 
 #include "core/err.h"
 
+enum {
+	GITLIB_CACHE_MAX = 32 << 20,
+	GITLIB_OBJECT_MAX = 512 << 20 /* any one object, unpacked */
+};
+
 /* Initialises libgit2 and sets its process-wide options; cheap when it was
  * done before. */
 enum err_code gitlib_init(struct err *e) MUST_CHECK;
@@ -16,6 +21,13 @@ enum err_code gitlib_init(struct err *e) MUST_CHECK;
  * the code chosen from libgit2's number. */
 enum err_code gitlib_err(struct err *e, int git_code, const char *fmt, ...)
     PRINTF_LIKE(3, 4) MUST_CHECK;
+
+/* As gitlib_err, for what is there but cannot be read: always ERR_CORRUPT. */
+enum err_code gitlib_damaged(struct err *e, const char *fmt, ...)
+    PRINTF_LIKE(2, 3) MUST_CHECK;
+
+/* The same text under another code. */
+enum err_code gitlib_as(struct err *e, enum err_code code);
 
 /* Forty hex digits from an id, and back. INVALID when hex is no id. */
 void gitlib_hex(char out[GIT_OID_HEXSZ + 1], const git_oid *id);

@@ -16,13 +16,14 @@
 struct repo;
 
 /* Opens, or makes when `make` is set. Left-over locks, temporary packs and
- * incoming folders of a process that died are removed. */
+ * incoming folders (dir's sibling `incoming`) of a process that died are
+ * removed, but only from a repository that this function once made. */
 enum err_code repo_open(struct repo **out, const char *dir, bool make,
     struct err *e) MUST_CHECK;
 /* Any repository or work tree that a user names, for the command line: found
  * upwards from path as git does. Nothing in it is changed. */
-enum err_code repo_discover(struct repo **out, const char *path,
-    struct err *e) MUST_CHECK;
+enum err_code repo_discover(struct repo **out, const char *path, struct err *e)
+    MUST_CHECK;
 void repo_free(struct repo *r);
 AUTO_FREE(repo)
 
@@ -59,10 +60,15 @@ void repo_line_clear(struct repo_line *line);
 enum err_code repo_take_in(struct repo *r, const char *incoming,
     const char *tip, struct err *e) MUST_CHECK;
 
+/* Gives the tip its branch's name, so that repo_resolve knows "main"; HEAD
+ * always is the tip. For a mirror only. */
+enum err_code repo_name_branch(struct repo *r, const char *branch,
+    struct err *e) MUST_CHECK;
+
 /* refs/edict/NAME → commit, so that it is never unreachable. "tip" is the
  * branch as last fetched, "kept/ID" what was served. NULL removes. */
-enum err_code repo_set_ref(struct repo *r, const char *name,
-    const char *commit, struct err *e) MUST_CHECK;
+enum err_code repo_set_ref(struct repo *r, const char *name, const char *commit,
+    struct err *e) MUST_CHECK;
 enum err_code repo_get_ref(struct repo *r, const char *name,
     char out[TREE_ID_SIZE], struct err *e) MUST_CHECK;
 

@@ -13,8 +13,13 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "policies/gitlib.h"
+#include "policies/utf8.h"
 
-enum { FOLDED_MAX = TREE_PATH_MAX * 2, TREE_OBJECT_MAX = 256 << 20 };
+enum {
+	FOLDED_MAX = TREE_PATH_MAX * 2,
+	TREE_OBJECT_MAX = 256 << 20,
+	SHOWN_MAX = 256
+};
 
 static const char zero_id[TREE_ID_SIZE] =
     "0000000000000000000000000000000000000000";
@@ -28,32 +33,6 @@ struct tree_whole {
 
 /* -- hygiene: one path ---------------------------------------------------- */
 
-/* One UTF-8 character at *p (before end); 0 when it is none. */
-static uint32_t
-utf8_next(const unsigned char **p, const unsigned char *end)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	const unsigned char *s = *p;
-	size_t len = *s < 0x80 ? 1
-	    : *s >> 5 == 0x6   ? 2
-	    : *s >> 4 == 0xe   ? 3
-	    : *s >> 3 == 0x1e  ? 4
-			       : 0;
-	uint32_t c = len == 1 ? *s : *s & (0x7fU >> len);
-
-	if (len == 0 || (size_t)(end - s) < len)
-		return 0;
-	for (size_t i = 1; i < len; i++) {
-		if (s[i] >> 6 != 0x2)
-			return 0;
-		c = c << 6 | (s[i] & 0x3fU);
-	}
-	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	*p = s + len;
-	return c;
-}
-
 static const char *
 character_fault(const char *path, size_t len)
 {
@@ -65,7 +44,7 @@ character_fault(const char *path, size_t len)
 
 		if (c == 0)
 			return "is not UTF-8";
-		if (c < 0x20 || (c >= 0x7f && c < 0xa0))
+		if (utf8_is_control(c))
 			return "has a control character";
 		if (c == '\\')
 			return "has a backslash";
@@ -106,31 +85,14 @@ segments_fault(const char *path)
 	}
 }
 
-/* Bytes that a terminal or a log should not see become '?'. */
-static void
-printable(char out[256], const char *path)
+static enum err_code
+refuse_path(const char *path, size_t len, const char *fault, struct err *e)
 {
-	size_t n = 0;
-	const unsigned char *p = (const unsigned char *)path;
-	const unsigned char *end = p + strlen(path);
+	AUTO_STR shown = utf8_clean(path, len, SHOWN_MAX);
 
-	while (p < end && n + 8 < 256) {
-		const unsigned char *start = p;
-		uint32_t c = utf8_next(&p, end);
-
-		if (c < 0x20 || (c >= 0x7f && c < 0xa0)) {
-			out[n++] = '?';
-			p = start + 1;
-			continue;
-		}
-		memcpy(out + n, start, (size_t)(p - start));
-		n += (size_t)(p - start);
-	}
-	if (p < end) {
-		memcpy(out + n, "...", 3);
-		n += 3;
-	}
-	out[n] = '\0';
+	return err_set(e, ERR_INVALID,
+	    "\"%s\": the path %s; rename it (git mv) and commit again", shown,
+	    fault);
 }
 
 enum err_code
@@ -138,7 +100,6 @@ tree_check_path(const char *path, struct err *e)
 {
 	size_t len = strlen(path);
 	const char *fault = NULL;
-	char shown[256];
 
 	if (len > TREE_PATH_MAX)
 		fault = "is longer than 1024 bytes";
@@ -152,10 +113,7 @@ tree_check_path(const char *path, struct err *e)
 		fault = segments_fault(path);
 	if (fault == NULL)
 		return ERR_OK;
-	printable(shown, path);
-	return err_set(e, ERR_INVALID,
-	    "\"%s\": the path %s; rename it (git mv) and commit again", shown,
-	    fault);
+	return refuse_path(path, len, fault, e);
 }
 
 enum err_code
@@ -189,31 +147,6 @@ fold_character(uint32_t c)
 	if ((c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17e))
 		return c + (c & 1);
 	return c;
-}
-
-static size_t
-utf8_put(char *out, uint32_t c)
-{
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
 }
 
 struct folded {

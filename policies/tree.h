@@ -10,7 +10,8 @@
  * ".git" segments (any case), absolute ones, backslashes, control characters,
  * bytes that are not UTF-8, longer than TREE_PATH_MAX; symbolic links and
  * submodules; two paths equal but for case; blobs over TREE_BLOB_MAX, read from
- * the object's header; more than TREE_FILES_MAX files or TREE_TOTAL_MAX bytes.
+ * the object's header; more than TREE_FILES_MAX files, TREE_FOLDERS_MAX
+ * folders or TREE_TOTAL_MAX bytes.
  *
  * Reading blobs is for one thread at a time per tree. */
 
@@ -25,6 +26,7 @@ enum {
 	TREE_PATH_MAX = 1024,
 	TREE_DEPTH_MAX = 64,
 	TREE_FILES_MAX = 1000000,
+	TREE_FOLDERS_MAX = 250000,
 	TREE_BLOB_MAX = 64 << 20,
 	TREE_ID_SIZE = 41 /* 40 hex digits and NUL */
 };

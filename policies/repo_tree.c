@@ -1,0 +1,229 @@
+/* A commit's tree, straight from Git objects. */
+
+#include <string.h>
+
+#include "core/mem.h"
+#include "policies/repo_private.h"
+
+struct git_source {
+	git_odb *odb; /* counted: a tree may outlive its repository's handle */
+};
+
+static enum err_code
+git_source_read(void *arg, const struct tree_entry *entry, struct buf *out,
+    struct err *e)
+{
+	struct git_source *s = arg;
+	GITLIB_AUTO(odb_object, object);
+	git_oid id;
+	int rc;
+
+	TRY(gitlib_oid(&id, entry->id, e));
+	rc = git_odb_read(&object, s->odb, &id);
+	if (rc != 0) {
+		return gitlib_damaged(e, "%s", entry->path);
+	}
+	/* The size was promised by the object's header. */
+	if (git_odb_object_size(object) != (size_t)entry->size)
+		return err_set(e, ERR_CORRUPT,
+		    "%s: blob %s has another size "
+		    "than its header says",
+		    entry->path, entry->id);
+	buf_add(out, git_odb_object_data(object), (size_t)entry->size);
+	return buf_check(out, entry->path, e);
+}
+
+static void
+git_source_release(void *arg)
+{
+	struct git_source *s = arg;
+
+	git_odb_free(s->odb);
+	mem_free(s);
+}
+
+/* -- walking -------------------------------------------------------------- */
+
+struct level {
+	git_tree *tree;
+	size_t next;
+	size_t prefix; /* bytes of path before this level's names */
+};
+
+struct walk {
+	struct repo *repo;
+	struct tree_maker *maker;
+	struct level levels[TREE_DEPTH_MAX + 1];
+	size_t depth;
+	size_t folders;
+	char path[TREE_PATH_MAX + 2];
+};
+
+static enum err_code
+push_level(struct walk *w, const git_oid *id, size_t prefix, struct err *e)
+{
+	struct level *l = &w->levels[w->depth];
+
+	/* A folder of folders without files has no other bound. */
+	if (++w->folders > TREE_FOLDERS_MAX)
+		return err_set(e, ERR_LIMIT,
+		    "more than %d folders; split the policy repository",
+		    (int)TREE_FOLDERS_MAX);
+	TRY(repo_tree_object(&l->tree, w->repo->git, id, e));
+	l->next = 0;
+	l->prefix = prefix;
+	w->depth++;
+	return ERR_OK;
+}
+
+static enum err_code
+set_path(struct walk *w, size_t prefix, const char *name, struct err *e)
+{
+	size_t len = strlen(name);
+
+	if (strchr(name, '/') != NULL) {
+		w->path[prefix] = '\0';
+		return err_set(e, ERR_INVALID,
+		    "folder \"%s\" has a name with a slash in it; write the "
+		    "tree anew with git",
+		    w->path);
+	}
+	if (prefix + len > TREE_PATH_MAX) {
+		AUTO_STR whole =
+		    mem_printf("%.*s%s", (int)prefix, w->path, name);
+
+		return tree_check_path(whole, e);
+	}
+	memcpy(w->path + prefix, name, len + 1);
+	return tree_check_path(w->path, e);
+}
+
+static enum err_code
+add_blob(struct walk *w, const git_tree_entry *entry, struct err *e)
+{
+	const git_oid *id = git_tree_entry_id(entry);
+	char hex[TREE_ID_SIZE];
+	git_object_t type;
+	size_t size;
+	int rc = git_odb_read_header(&size, &type, w->repo->odb, id);
+
+	gitlib_hex(hex, id);
+	if (rc != 0) {
+		return gitlib_damaged(e, "%s: blob %s", w->path, hex);
+	}
+	if (type != GIT_OBJECT_BLOB)
+		return err_set(e, ERR_CORRUPT, "%s: object %s is no file",
+		    w->path, hex);
+	if (size > TREE_BLOB_MAX)
+		size = size > INT64_MAX ? INT64_MAX : size;
+	return tree_maker_add(w->maker, w->path, hex, (int64_t)size,
+	    git_tree_entry_filemode(entry) == GIT_FILEMODE_BLOB_EXECUTABLE, e);
+}
+
+static enum err_code
+add_folder(struct walk *w, const git_tree_entry *entry, struct err *e)
+{
+	size_t len = strlen(w->path);
+
+	if (w->depth > TREE_DEPTH_MAX - 1)
+		return err_set(e, ERR_INVALID,
+		    "\"%s\": the path is nested deeper than %d folders; move "
+		    "it up",
+		    w->path, (int)TREE_DEPTH_MAX);
+	if (len == TREE_PATH_MAX)
+		return err_set(e, ERR_INVALID,
+		    "\"%.100s...\": the path is longer than %d bytes", w->path,
+		    (int)TREE_PATH_MAX);
+	w->path[len] = '/';
+	return push_level(w, git_tree_entry_id(entry), len + 1, e);
+}
+
+static enum err_code
+add_entry(struct walk *w, const git_tree_entry *entry, struct err *e)
+{
+	switch ((int)git_tree_entry_filemode_raw(entry) & 0170000) {
+	case 0040000:
+		return add_folder(w, entry, e);
+	case 0100000:
+		return add_blob(w, entry, e);
+	case 0120000:
+		return err_set(e, ERR_INVALID,
+		    "%s: a symbolic link, which bundles cannot hold; put a "
+		    "copy of the file in its place",
+		    w->path);
+	case 0160000:
+		return err_set(e, ERR_INVALID,
+		    "%s: a submodule, which is never fetched; put its files "
+		    "into this repository",
+		    w->path);
+	default:
+		return err_set(e, ERR_INVALID,
+		    "%s: mode %o is neither a file nor a folder; write the "
+		    "tree anew with git",
+		    w->path, (unsigned int)git_tree_entry_filemode_raw(entry));
+	}
+}
+
+static enum err_code
+walk_all(struct walk *w, const git_oid *root, struct err *e)
+{
+	TRY(push_level(w, root, 0, e));
+	while (w->depth > 0) {
+		struct level *l = &w->levels[w->depth - 1];
+		const git_tree_entry *entry =
+		    git_tree_entry_byindex(l->tree, l->next++);
+
+		if (entry == NULL) {
+			git_tree_free(l->tree);
+			w->depth--;
+			continue;
+		}
+		TRY(set_path(w, l->prefix, git_tree_entry_name(entry), e));
+		TRY(add_entry(w, entry, e));
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+gather(struct repo *r, const git_oid *root, struct tree_maker *maker,
+    struct err *e)
+{
+	struct walk *w = mem_zalloc(sizeof(*w));
+	enum err_code code;
+
+	w->repo = r;
+	w->maker = maker;
+	code = walk_all(w, root, e);
+	while (w->depth > 0)
+		git_tree_free(w->levels[--w->depth].tree);
+	mem_free(w);
+	return code;
+}
+
+enum err_code
+repo_tree(struct repo *r, const char *commit, struct tree **out, struct err *e)
+{
+	struct git_source *s = mem_zalloc(sizeof(*s));
+	struct tree_source source = { git_source_read, git_source_release, s };
+	AUTO(tree_maker, maker) = tree_maker_new(source);
+	GITLIB_AUTO(commit, c);
+	struct tree_commit facts;
+	enum err_code code;
+	git_oid id;
+	int rc;
+
+	TRY(gitlib_oid(&id, commit, e));
+	TRY(repo_commit(&c, r->git, &id, e));
+	rc = git_repository_odb(&s->odb, r->git);
+	if (rc != 0)
+		return gitlib_err(e, rc, "%s", r->dir);
+	code = gather(r, git_commit_tree_id(c), maker, e);
+	if (code == ERR_OK) {
+		repo_commit_facts(&facts, c);
+		code = tree_maker_end(maker, &facts, out, e);
+		tree_commit_clear(&facts);
+	}
+	if (code != ERR_OK)
+		return err_add(e, "commit %.12s", commit);
+	return ERR_OK;
+}
