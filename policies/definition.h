@@ -3,9 +3,11 @@
 
 /* What the policy repository says of itself: `edict.yaml` at its root, read
  * from the same commit that is tested and built. Without the file the whole
- * repository is one bundle `main` for one cluster `default`. A bad file is an
- * error with every fault, line and column; never half a definition. Immutable
- * after reading; reading from several threads is fine. */
+ * repository is one bundle `main` for one cluster `default`. With bundles but
+ * no clusters, `default` gets them all; with clusters but no bundles, there is
+ * `main`; a cluster that names no bundles gets them all. A bad file is an error
+ * with every fault, line and column; never half a definition. Immutable after
+ * reading; reading from several threads is fine. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,13 +20,13 @@ enum {
 	DEFINITION_BUNDLES_MAX = 1000,
 	DEFINITION_CLUSTERS_MAX = 10000,
 	DEFINITION_PATHS_MAX = 1000, /* of one bundle; globs, roots too */
-	DEFINITION_GLOB_MAX = 1024 /* bytes of one pattern */
+	DEFINITION_GLOB_MAX = 1024   /* bytes of one pattern */
 };
 #define DEFINITION_FILE "edict.yaml"
 
 struct definition_path {
 	char *from; /* a folder or file of the repository; "" is all of it */
-	char *to; /* where it goes in the bundle; equal to from by default */
+	char *to;   /* where it goes in the bundle; equal to from by default */
 };
 
 struct definition_bundle {
@@ -33,8 +35,8 @@ struct definition_bundle {
 	struct spec_strings
 	    exclude; /* globs on repository paths, ** crosses / */
 	struct spec_strings roots;
-	bool has_roots; /* absent: worked out */
-	int64_t rego_version; /* 0, 1, or -1: not said */
+	bool has_roots;               /* absent: worked out */
+	int64_t rego_version;         /* 0, 1, or -1: not said */
 	const struct value *metadata; /* an object, or NULL */
 };
 
@@ -49,18 +51,9 @@ struct definition_cluster {
 	char *follow; /* branch; only the tracked one for now */
 };
 
-enum definition_scope {
-	SCOPE_REPOSITORY,
-	SCOPE_BUNDLE
-};
-enum definition_mode {
-	MODE_FILES,
-	MODE_BUNDLE
-};
-enum definition_empty {
-	EMPTY_FAIL,
-	EMPTY_PASS
-};
+enum definition_scope { SCOPE_REPOSITORY, SCOPE_BUNDLE };
+enum definition_mode { MODE_FILES, MODE_BUNDLE };
+enum definition_empty { EMPTY_FAIL, EMPTY_PASS };
 
 struct definition_command {
 	char *name;
@@ -68,24 +61,25 @@ struct definition_command {
 };
 
 struct definition_gate {
-	bool strict; /* opa check --strict; default true */
-	char *schemas; /* folder, or NULL */
-	int scope; /* enum definition_scope */
-	int mode; /* enum definition_mode */
+	bool strict;                    /* opa check --strict; default true */
+	char *schemas;                  /* folder, or NULL */
+	int scope;                      /* enum definition_scope */
+	int mode;                       /* enum definition_mode */
 	struct spec_strings test_paths; /* default: the whole repository */
-	struct spec_strings ignore; /* opa --ignore globs */
-	int64_t coverage; /* percent, 0: not asked */
-	int64_t timeout; /* seconds, for the whole run; default 120 */
-	int empty; /* enum definition_empty; default fail */
+	struct spec_strings ignore;     /* opa --ignore globs */
+	int64_t coverage;               /* percent, 0: not asked */
+	int64_t timeout;           /* seconds, for the whole run; default 120 */
+	int empty;                 /* enum definition_empty; default fail */
 	struct spec_list commands; /* of definition_command */
 };
 
 struct definition {
-	char *name; /* NULL: the server's name for it */
-	struct spec_list bundles; /* of definition_bundle, sorted by name */
+	char *name;                /* NULL: the server's name for it */
+	struct spec_list bundles;  /* of definition_bundle, sorted by name */
 	struct spec_list clusters; /* of definition_cluster, sorted by name */
 	struct definition_gate gate;
-	bool from_file; /* false: the defaults without edict.yaml */
+	struct document *document; /* owns metadata; NULL without the file */
+	bool from_file;            /* false: the defaults without edict.yaml */
 };
 
 void definition_free(struct definition *d);

@@ -39,33 +39,35 @@ enum gate_outcome {
 	TEST_PASSED,
 	TEST_FAILED,
 	TEST_ERROR,
-	TEST_SKIPPED
+	TEST_SKIPPED, /* todo_test_…: shown, refuses nothing */
+	TEST_OUTCOMES
 };
 
 struct gate_test {
 	char *package; /* data.infra.s3_test */
-	char *name; /* test_public_denied */
+	char *name;    /* test_public_denied */
 	char *file;
 	int64_t line;
 	int64_t duration_ns;
 	enum gate_outcome outcome;
 	char *text; /* failure and print output, or NULL */
 };
+const char *gate_outcome_name(enum gate_outcome o); /* "passed" */
 
 struct verdict {
 	enum gate_state state;
 	char identity[65]; /* of the question; see the design */
-	char *stage; /* hygiene, definition, check, test, coverage,
+	char *stage;       /* hygiene, definition, check, test, coverage,
 	                     * command, bundle, load: where it ended */
 	char *reason; /* for people: what, where, what to do; NULL: passed */
 	int64_t started_ms; /* wall clock */
 	int64_t duration_ms;
-	double coverage; /* percent, -1: not measured */
+	double coverage;         /* percent, -1: not measured */
 	struct gate_test *tests; /* sorted by package, name */
 	size_t test_count;
 	size_t passed, failed, errors, skipped;
-	int attempts; /* 2 after a retry */
-	char *engine; /* "1.20.2" */
+	int attempts;  /* 2 after a retry */
+	char *engine;  /* "1.20.2" */
 	char *sandbox; /* "landlock-7,seccomp,rlimits" or "none" */
 };
 void verdict_free(struct verdict *v);
@@ -79,13 +81,17 @@ enum err_code verdict_parse(struct verdict **out, const json_t *j,
 /* One program to run: the engine, or a command of the repository's that the
  * server allows. dir is the copy; a runner never runs anything elsewhere. */
 struct gate_tool {
-	const char *command; /* NULL: the engine */
+	const char *command;     /* NULL: the engine */
 	const char *const *args; /* NULL-terminated, without argv[0] */
-	const char *dir; /* absolute, below the work folder */
+	const char *dir;         /* absolute, below the work folder */
 	int64_t timeout_ms;
 	size_t out_max;
 };
 
+/* Runs one tool to its end, as child_run does. Its programs' own limits are the
+ * runner's: a command's time may be shorter than asked for. NOT_FOUND or DENIED
+ * when the command is not one that is allowed here: that is the commit's fault.
+ * Any other error is the server's. */
 struct gate_runner {
 	enum err_code (*run)(void *ctx, struct child_result *out,
 	    const struct gate_tool *tool, struct err *e);
@@ -96,7 +102,7 @@ struct gate_runner {
 struct gate_engine {
 	char version[64];
 	char digest[65]; /* SHA-256 of the program's file */
-	bool wasm; /* can load wasm */
+	bool wasm;       /* can load wasm */
 };
 
 struct gate_minimum { /* what no repository may go below */
@@ -110,33 +116,52 @@ struct gate_job {
 	const char *work; /* an empty folder for the copy */
 	const struct gate_engine *engine;
 	const struct gate_minimum *minimum;
-	const char *sandbox; /* as confine_describe says */
+	const char *sandbox;  /* as confine_describe says */
+	const char *commands; /* digest of the programs that commands name here,
+	                       * for the identity; NULL: none are allowed */
 	const struct gate_runner *runner;
+	/* gate_decide calls it before the second try: to wait until nothing else
+	 * runs on this machine. May be NULL. */
+	void (*before_retry)(void *arg);
+	void *arg;
 };
 
+/* path is the program's file, dir where the question is asked (it exists and is
+ * below the runner's work folder). */
 enum err_code gate_ask_engine(struct gate_engine *out, const char *path,
-    const struct gate_runner *runner, const char *dir,
-    struct err *e) MUST_CHECK;
+    const struct gate_runner *runner, const char *dir, struct err *e)
+    MUST_CHECK;
 
 /* The identity of a verdict: SHA-256 over tree, gate settings, minimum, engine
- * version and digest, and sandbox. Equal identity: the same question. */
+ * version and digest, commands and sandbox. The settings are in the tree. Equal
+ * identity: the same question. */
 void gate_identity(char out[65], const struct gate_job *job,
     const struct definition *d);
 
-/* Runs it all. A failed commit is a verdict, not an error: this returns an error
- * only when even a verdict could not be made. definition is read by the caller
- * from the same tree. Timed-out and crashed runs are returned as they are;
- * gate_decide retries them once. The copy in job->work is left for the caller to remove. */
+/* Runs it all. A failed commit is a verdict, not an error, and so is trouble of
+ * the server's (GATE_COULD_NOT_RUN): this returns an error only when even a
+ * verdict could not be made. definition is read by the caller from the same
+ * tree. Timed-out and crashed runs are returned as they are; gate_decide retries
+ * them once. The copies in job->work are left for the caller to remove; another
+ * run in the same folder starts anew. */
 enum err_code gate_run(struct verdict **out, const struct gate_job *job,
+    const struct definition *d, struct err *e) MUST_CHECK;
+
+/* gate_run, and once more after a time-out or a crash; then attempts is 2 and
+ * the second verdict is the one. This is what servers and commands call. */
+enum err_code gate_decide(struct verdict **out, const struct gate_job *job,
     const struct definition *d, struct err *e) MUST_CHECK;
 
 /* A verdict for what failed before or after the run: stage and reason. */
 struct verdict *gate_refuse(enum gate_state state, const char *stage,
     const struct err *reason);
 
-/* The finished artifact: written to dir, verified with the public key and
- * loaded alone by `opa build -b`. public_pem NULL (HS): loaded only, keeper has
- * verified it. INVALID with opa's own words when it is refused. */
+/* The finished artifact, from any file: copied to job->work/load, verified with
+ * the public key and loaded alone by `opa build -b`. The verdict's tree is not
+ * needed: job->work and job->runner are. For HS* public_pem is NULL: keeper has
+ * verified it, and since opa refuses a signed bundle without a key, file is then
+ * the unsigned content. INVALID with opa's own words when it is refused; TIMEOUT
+ * and UNAVAILABLE when opa did not come to an end. */
 enum err_code gate_load(const struct gate_job *job, const char *file,
     const char *bundle, const char *key_id, const char *algorithm,
     const char *public_pem, struct err *e) MUST_CHECK;

@@ -1,0 +1,258 @@
+#include "policies/gate_private.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/canon.h"
+#include "core/file.h"
+#include "core/mem.h"
+
+static bool
+ends_with(const char *path, const char *end)
+{
+	size_t len = strlen(path), n = strlen(end);
+
+	return len >= n && strcmp(path + len - n, end) == 0;
+}
+
+bool
+gate_is_policy(const char *path)
+{
+	return ends_with(path, ".rego");
+}
+
+bool
+gate_is_test(const char *path)
+{
+	return ends_with(path, "_test.rego");
+}
+
+static enum err_code
+new_folder(char **dir, const struct gate_job *job, const char *name,
+    struct err *e)
+{
+	AUTO_STR path = file_path(job->work, name);
+
+	TRY(file_remove_tree(path, e));
+	TRY(file_make_dirs(path, e));
+	*dir = STEAL(path);
+	return ERR_OK;
+}
+
+static enum err_code
+copy_tree(char **dir, const struct gate_job *job, const char *name,
+    bool (*keep)(void *arg, const struct tree_entry *entry), void *arg,
+    struct err *e)
+{
+	AUTO_STR path = NULL;
+
+	TRY(new_folder(&path, job, name, e));
+	TRY(tree_write(job->tree, path, keep, arg, e));
+	*dir = STEAL(path);
+	return ERR_OK;
+}
+
+static bool
+is_seen(void *arg, const struct tree_entry *entry)
+{
+	(void)arg;
+	return !definition_hidden(entry->path) &&
+	    strcmp(entry->path, DEFINITION_FILE) != 0;
+}
+
+enum err_code
+gate_copy_source(char **dir, const struct gate_job *job, struct err *e)
+{
+	return copy_tree(dir, job, "src", is_seen, NULL, e);
+}
+
+enum err_code
+gate_copy_all(char **dir, const struct gate_job *job, struct err *e)
+{
+	return copy_tree(dir, job, "all", NULL, NULL, e);
+}
+
+struct selection {
+	const struct definition_bundle *d;
+	bool tests;
+};
+
+static bool
+is_selected(void *arg, const struct tree_entry *entry)
+{
+	const struct selection *s = arg;
+	char placed[TREE_PATH_MAX];
+
+	return gate_is_policy(entry->path) &&
+	    (s->tests || !gate_is_test(entry->path)) &&
+	    definition_place(s->d, entry->path, placed);
+}
+
+enum err_code
+gate_copy_policies(char **dir, const struct gate_job *job,
+    const struct definition_bundle *d, bool tests, struct err *e)
+{
+	struct selection s = { d, tests };
+
+	return copy_tree(dir, job, "check", is_selected, &s, e);
+}
+
+void
+gate_places_clear(struct gate_places *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		mem_free(p->items[i].placed);
+	mem_free(p->items);
+	*p = (struct gate_places){ 0 };
+}
+
+static int
+place_order(const void *a, const void *b)
+{
+	const struct gate_placed *x = a, *y = b;
+
+	return strcmp(x->placed, y->placed);
+}
+
+const char *
+gate_places_find(const struct gate_places *p, const char *placed)
+{
+	AUTO_STR key = mem_strdup(placed);
+	const struct gate_placed wanted = { key, NULL };
+	const struct gate_placed *found = NULL;
+
+	if (p->count > 0)
+		found = bsearch(&wanted, p->items, p->count, sizeof *p->items,
+		    place_order);
+	return found != NULL ? found->path : placed;
+}
+
+/* What an engine would load of a bundle, and its tests. */
+static bool
+is_loaded(const char *placed)
+{
+	const char *base = strrchr(placed, '/');
+
+	base = base != NULL ? base + 1 : placed;
+	return gate_is_policy(placed) || strcmp(base, "data.json") == 0 ||
+	    strcmp(base, "data.yaml") == 0 || strcmp(base, "data.yml") == 0 ||
+	    strcmp(placed, ".manifest") == 0;
+}
+
+static enum err_code
+write_placed(const struct tree *t, const struct tree_entry *entry,
+    const char *file, struct err *e)
+{
+	AUTO_STR folder =
+	    mem_strndup(file, (size_t)(strrchr(file, '/') - file));
+	AUTO_BUF data;
+	enum err_code code;
+	int fd;
+
+	buf_init(&data, TREE_BLOB_MAX);
+	TRY(tree_read(t, entry, &data, e));
+	TRY(buf_check(&data, entry->path, e));
+	TRY(file_make_dirs(folder, e));
+	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+	    0600);
+	if (fd < 0)
+		return err_errno(e, "%s", file);
+	code = file_write_all(fd, data.data, data.len, e);
+	if (close(fd) != 0 && code == ERR_OK)
+		code = err_errno(e, "%s", file);
+	return code;
+}
+
+static enum err_code
+check_places(const struct gate_places *p, const char *bundle, struct err *e)
+{
+	for (size_t i = 1; i < p->count; i++) {
+		if (strcmp(p->items[i - 1].placed, p->items[i].placed) == 0)
+			return err_set(e, ERR_CONFLICT,
+			    "bundle %s: %s and %s would both be %s", bundle,
+			    p->items[i - 1].path, p->items[i].path,
+			    p->items[i].placed);
+	}
+	return ERR_OK;
+}
+
+static void
+find_places(struct gate_places *p, const struct tree *t,
+    const struct definition_bundle *d)
+{
+	p->items = mem_array(t->count, sizeof *p->items);
+	for (size_t i = 0; i < t->count; i++) {
+		char placed[TREE_PATH_MAX];
+
+		if (!definition_place(d, t->entries[i].path, placed) ||
+		    !is_loaded(placed))
+			continue;
+		p->items[p->count++] = (struct gate_placed){ mem_strdup(placed),
+			t->entries[i].path };
+	}
+	if (p->count > 0)
+		qsort(p->items, p->count, sizeof *p->items, place_order);
+}
+
+enum err_code
+gate_copy_bundle(char **dir, struct gate_places *places,
+    const struct gate_job *job, const struct definition_bundle *d,
+    struct err *e)
+{
+	AUTO_STR path = NULL;
+
+	find_places(places, job->tree, d);
+	TRY(check_places(places, d->name, e));
+	TRY(new_folder(&path, job, "bundle", e));
+	for (size_t i = 0; i < places->count; i++) {
+		AUTO_STR file = file_path(path, places->items[i].placed);
+
+		TRY(write_placed(job->tree,
+		    tree_find(job->tree, places->items[i].path), file, e));
+	}
+	*dir = STEAL(path);
+	return ERR_OK;
+}
+
+/* What the bundle's own .manifest says; -1 when nothing. A bad manifest is the
+ * bundler's to refuse, with better words. */
+static int
+manifest_version(const struct tree *t, const struct tree_entry *entry)
+{
+	AUTO(document, doc) = NULL;
+	AUTO_BUF text;
+	const struct value *v;
+
+	buf_init(&text, DEFINITION_FILE_MAX);
+	if (tree_read(t, entry, &text, NULL) != ERR_OK || text.overflow ||
+	    canon_read(&doc, entry->path, text.data, text.len, NULL) != ERR_OK)
+		return -1;
+	v = document_root(doc);
+	if (v->kind != VALUE_OBJECT)
+		return -1;
+	v = value_get(v, "rego_version");
+	if (v == NULL || v->kind != VALUE_NUMBER)
+		return -1;
+	return strcmp(v->text, "0") == 0 ? 0 : 1;
+}
+
+int
+gate_rego_version(const struct tree *t, const struct definition_bundle *d)
+{
+	int version = -1;
+
+	if (d->rego_version >= 0)
+		return (int)d->rego_version;
+	for (size_t i = 0; i < t->count && version < 0; i++) {
+		const char *path = t->entries[i].path;
+		char placed[TREE_PATH_MAX];
+
+		if (ends_with(path, ".manifest") &&
+		    definition_place(d, path, placed) &&
+		    strcmp(placed, ".manifest") == 0)
+			version = manifest_version(t, &t->entries[i]);
+	}
+	return version < 0 ? 1 : version;
+}

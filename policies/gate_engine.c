@@ -1,0 +1,224 @@
+#include "policies/gate.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "policies/report.h"
+#include "signing/digest.h"
+
+enum { ENGINE_TEXT_MAX = 64 * 1024, COPY_STEP = 1 << 20 };
+
+/* Calls add for the whole file, piece by piece. */
+static enum err_code
+read_pieces(const char *path,
+    enum err_code (*add)(void *arg, const void *data, size_t len,
+	struct err *e),
+    void *arg, struct err *e)
+{
+	char *piece = mem_alloc(COPY_STEP);
+	enum err_code code = ERR_OK;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 1;
+
+	if (fd < 0)
+		code = err_errno(e, "%s", path);
+	while (code == ERR_OK && n > 0) {
+		n = read(fd, piece, COPY_STEP);
+		if (n < 0)
+			code = err_errno(e, "%s", path);
+		else if (n > 0)
+			code = add(arg, piece, (size_t)n, e);
+	}
+	if (fd >= 0)
+		close(fd);
+	mem_free(piece);
+	return code;
+}
+
+static enum err_code
+to_digest(void *arg, const void *data, size_t len, struct err *e)
+{
+	(void)e;
+	digest_add(arg, data, len);
+	return ERR_OK;
+}
+
+static enum err_code
+to_file(void *arg, const void *data, size_t len, struct err *e)
+{
+	return file_write_all(*(int *)arg, data, len, e);
+}
+
+static enum err_code
+run_engine(const struct gate_runner *runner, struct child_result *c,
+    const char *dir, const char *const *args, struct err *e)
+{
+	struct buf said;
+
+	TRY(runner->run(runner->ctx, c,
+	    &(struct gate_tool){ .args = args,
+		.dir = dir,
+		.timeout_ms = GATE_START_MS,
+		.out_max = ENGINE_TEXT_MAX },
+	    e));
+	if (c->end == CHILD_TIMED_OUT)
+		return err_set(e, ERR_TIMEOUT, "opa %s did not end within %d s",
+		    args[0], GATE_START_MS / 1000);
+	if (c->end != CHILD_EXITED)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "opa %s did not come to an end: %s %d", args[0],
+		    child_end_name(c->end), c->status);
+	if (c->status == 0)
+		return ERR_OK;
+	if (c->status == 2)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "opa %s died; out of memory?", args[0]);
+	buf_init(&said, ENGINE_TEXT_MAX + 8);
+	report_text(&said, c->err.data, c->err.len, ERR_TEXT_MAX);
+	(void)err_set(e, ERR_INVALID, "opa %s: %s", args[0], said.data);
+	buf_clear(&said);
+	return ERR_INVALID;
+}
+
+/* What follows "key: " at the beginning of a line. */
+static bool
+find_line(char *out, size_t size, const char *text, const char *key)
+{
+	for (const char *line = text; line != NULL;) {
+		const char *end = strchr(line, '\n');
+		size_t len = strlen(key);
+
+		if (strncmp(line, key, len) == 0 &&
+		    strncmp(line + len, ": ", 2) == 0) {
+			const char *from = line + len + 2;
+			size_t n = strcspn(from, "\r\n ");
+
+			if (n == 0 || n >= size)
+				return false;
+			memcpy(out, from, n);
+			out[n] = '\0';
+			return true;
+		}
+		line = end != NULL ? end + 1 : NULL;
+	}
+	return false;
+}
+
+static enum err_code
+read_version(struct gate_engine *out, const char *text, const char *path,
+    struct err *e)
+{
+	char wasm[32] = "";
+
+	if (!find_line(out->version, sizeof out->version, text, "Version") ||
+	    strspn(out->version, "0123456789") == 0)
+		return err_set(e, ERR_INVALID,
+		    "%s: `version` does not answer as opa does", path);
+	/* 0.x, and nothing else, is older than 1.0. */
+	if (strncmp(out->version, "0.", 2) == 0)
+		return err_set(e, ERR_UNSUPPORTED,
+		    "%s is opa %s: edict needs 1.0 or newer", path,
+		    out->version);
+	out->wasm = find_line(wasm, sizeof wasm, text, "WebAssembly") &&
+	    strcmp(wasm, "available") == 0;
+	return ERR_OK;
+}
+
+static enum err_code
+ask_version(struct gate_engine *out, const char *path,
+    const struct gate_runner *runner, const char *dir, struct err *e)
+{
+	static const char *const args[] = { "version", NULL };
+	struct child_result c = { 0 };
+	enum err_code code = run_engine(runner, &c, dir, args, e);
+
+	if (code == ERR_OK)
+		code = read_version(out, c.out.data, path, e);
+	child_result_clear(&c);
+	return code;
+}
+
+enum err_code
+gate_ask_engine(struct gate_engine *out, const char *path,
+    const struct gate_runner *runner, const char *dir, struct err *e)
+{
+	struct gate_engine engine = { 0 };
+	struct digest *g = digest_new();
+	enum err_code code = read_pieces(path, to_digest, g, e);
+
+	digest_end(g, engine.digest);
+	TRY(code);
+	TRY(ask_version(&engine, path, runner, dir, e));
+	*out = engine;
+	return ERR_OK;
+}
+
+static enum err_code
+copy_file(const char *to, const char *from, struct err *e)
+{
+	int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	enum err_code code;
+
+	if (fd < 0)
+		return err_errno(e, "%s", to);
+	code = read_pieces(from, to_file, &fd, e);
+	if (close(fd) != 0 && code == ERR_OK)
+		code = err_errno(e, "%s", to);
+	return code;
+}
+
+static enum err_code
+write_file(const char *path, const char *text, struct err *e)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	enum err_code code;
+
+	if (fd < 0)
+		return err_errno(e, "%s", path);
+	code = file_write_all(fd, text, strlen(text), e);
+	if (close(fd) != 0 && code == ERR_OK)
+		code = err_errno(e, "%s", path);
+	return code;
+}
+
+static enum err_code
+prepare(const char *dir, const char *file, const char *public_pem,
+    struct err *e)
+{
+	AUTO_STR bundle = file_path(dir, "bundle.tar.gz");
+	AUTO_STR pem = file_path(dir, "public.pem");
+
+	TRY(file_remove_tree(dir, e));
+	TRY(file_make_dirs(dir, e));
+	TRY(copy_file(bundle, file, e));
+	if (public_pem == NULL)
+		return ERR_OK;
+	return write_file(pem, public_pem, e);
+}
+
+/* -o /dev/null: there is no file that the child may write. */
+enum err_code
+gate_load(const struct gate_job *job, const char *file, const char *bundle,
+    const char *key_id, const char *algorithm, const char *public_pem,
+    struct err *e)
+{
+	const char *args[] = { "build", "-b", "bundle.tar.gz", "-o",
+		"/dev/null", NULL, "public.pem", "--verification-key-id",
+		key_id, "--signing-alg", algorithm, "--scope", bundle, NULL };
+	AUTO_STR dir = file_path(job->work, "load");
+	struct child_result c = { 0 };
+	enum err_code code;
+
+	if (public_pem != NULL)
+		args[5] = "--verification-key";
+	TRY(prepare(dir, file, public_pem, e));
+	code = run_engine(job->runner, &c, dir, args, e);
+	child_result_clear(&c);
+	if (code != ERR_OK)
+		return err_add(e, "bundle %s", bundle);
+	return file_remove_tree(dir, e);
+}
