@@ -362,7 +362,7 @@ static enum err_code
 verify(struct jws_claims *c, const char *jws, size_t len, const struct key *k,
     struct err *e)
 {
-	struct parts p;
+	struct parts p = { 0 };
 
 	if (len > JWS_SIZE_MAX)
 		return err_set(e, ERR_LIMIT, "JWS: larger than %d bytes",

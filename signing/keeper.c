@@ -203,7 +203,7 @@ serve_verify(json_t **reply, const struct keeper *k, json_t *payload,
     struct err *e)
 {
 	struct jws_claims claims = { 0 };
-	const struct key *key;
+	const struct key *key = NULL;
 	const char *id, *jws;
 	json_error_t fault;
 	size_t len;

@@ -188,7 +188,7 @@ ring_read(struct key_ring *r, const char *dir, const struct file_names *list,
 {
 	for (size_t i = 0; i < list->count; i++) {
 		AUTO_STR id = described_id(list->names[i]);
-		struct key *k;
+		struct key *k = NULL;
 
 		if (id == NULL)
 			continue;
@@ -207,7 +207,7 @@ key_ring_read(struct key_ring *out, const char *dir, struct err *e)
 {
 	enum { FILES_MAX = 16 * KEY_RING_MAX };
 	struct key_ring r = { 0 };
-	struct file_names list;
+	struct file_names list = { 0 };
 	enum err_code code;
 
 	TRY(file_list(&list, dir, FILES_MAX, e));
