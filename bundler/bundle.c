@@ -9,6 +9,7 @@
 #include "bundler/layout.h"
 #include "bundler/manifest.h"
 #include "bundler/module.h"
+#include "core/canon.h"
 #include "core/mem.h"
 #include "signing/digest.h"
 
@@ -319,22 +320,28 @@ settle_version(struct plan *p)
 	return ERR_OK;
 }
 
+static bool
+same_values(const struct value *x, const struct value *y)
+{
+	AUTO_BUF a, b;
+
+	buf_init(&a, MANIFEST_FILE_MAX);
+	buf_init(&b, MANIFEST_FILE_MAX);
+	canon_write(&a, x);
+	canon_write(&b, y);
+	return !a.overflow && a.len == b.len &&
+	    memcmp(a.data, b.data, a.len) == 0;
+}
+
 static enum err_code
 settle_metadata(struct plan *p)
 {
 	const struct value *ours = p->d->metadata;
 	const struct value *theirs = p->manifest.metadata;
-	AUTO_BUF a, b;
 
 	TRY(manifest_check_metadata(ours, DEFINITION_FILE, p->e));
 	p->metadata = ours != NULL ? ours : theirs;
-	if (ours == NULL || theirs == NULL)
-		return ERR_OK;
-	buf_init(&a, MANIFEST_FILE_MAX);
-	buf_init(&b, MANIFEST_FILE_MAX);
-	data_write(&a, &ours, 1);
-	data_write(&b, &theirs, 1);
-	if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
+	if (ours != NULL && theirs != NULL && !same_values(ours, theirs))
 		return said_twice(p, "metadata");
 	return ERR_OK;
 }

@@ -171,10 +171,10 @@ take_signatures(struct reading *r, const char *text, size_t len)
 {
 	AUTO_BUF jws;
 
+	buf_init(&jws, JWS_SIZE_MAX);
 	if (r->out->jws != NULL)
 		return err_set(r->e, ERR_INVALID, "%s: two " SIGNATURES_FILE,
 		    r->name);
-	buf_init(&jws, JWS_SIZE_MAX);
 	if (jws_unwrap(&jws, text, len, r->e) != ERR_OK)
 		return err_add(r->e, "%s", r->name);
 	r->out->jws = buf_steal(&jws, &r->out->jws_len);
