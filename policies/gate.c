@@ -33,6 +33,12 @@ gate_trouble(struct gate_run *r, const struct err *e)
 }
 
 void
+gate_args_init(struct gate_args *a)
+{
+	*a = (struct gate_args){ .items = mem_array(1, sizeof(char *)) };
+}
+
+void
 gate_args_add(struct gate_args *a, const char *fmt, ...)
 {
 	va_list ap;

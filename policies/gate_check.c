@@ -79,7 +79,7 @@ check_bundle(struct gate_run *r, struct buf *errors,
 {
 	bool tests = r->d->gate.scope == SCOPE_BUNDLE;
 	bool whole = !tests && is_whole(r, b);
-	struct gate_args args = { 0 };
+	struct gate_args args;
 	AUTO_STR dir = NULL;
 	enum gate_state state;
 	struct err e;
@@ -88,6 +88,7 @@ check_bundle(struct gate_run *r, struct buf *errors,
 		dir = mem_strdup(r->src);
 	else if (gate_copy_policies(&dir, r->job, b, tests, &e) != ERR_OK)
 		return gate_trouble(r, &e);
+	gate_args_init(&args);
 	add_flags(&args, r, gate_rego_version(r->job->tree, b));
 	if (whole)
 		gate_args_add(&args, "--ignore=*_test.rego");
@@ -121,13 +122,14 @@ static enum gate_state
 check_tests(struct gate_run *r, struct buf *errors)
 {
 	const struct definition_gate *g = &r->d->gate;
-	struct gate_args args = { 0 };
+	struct gate_args args;
 	enum gate_state state;
 	int version;
 
 	state = one_version(r, &version);
 	if (state != GATE_PASSED)
 		return state;
+	gate_args_init(&args);
 	add_flags(&args, r, version);
 	if (g->mode == MODE_BUNDLE)
 		gate_args_add(&args, "--bundle");

@@ -29,6 +29,7 @@ struct gate_args {
 	char **items; /* NULL-terminated */
 	size_t count;
 };
+void gate_args_init(struct gate_args *a);
 void gate_args_add(struct gate_args *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void gate_args_clear(struct gate_args *a);
 

@@ -74,9 +74,10 @@ static enum gate_state
 run_opa(struct gate_run *r, struct child_result *c, const struct run *t,
     bool coverage)
 {
-	struct gate_args args = { 0 };
+	struct gate_args args;
 	enum gate_state state;
 
+	gate_args_init(&args);
 	add_flags(&args, r, t, coverage);
 	state = gate_opa(r, c, t->dir, &args, gate_timeout_ms(r));
 	gate_args_clear(&args);
@@ -335,11 +336,12 @@ run_command(struct gate_run *r, const char *dir,
 {
 	const struct gate_runner *runner = r->job->runner;
 	struct child_result c = { 0 };
-	struct gate_args args = { 0 };
+	struct gate_args args;
 	enum gate_state state;
 	enum err_code code;
 	struct err e;
 
+	gate_args_init(&args);
 	for (size_t i = 1; i < cmd->run.count; i++)
 		gate_args_add(&args, "%s", cmd->run.items[i]);
 	code = runner->run(runner->ctx, &c,

@@ -162,16 +162,25 @@ read_time(const char *s, int64_t *out)
 	return true;
 }
 
+/* A string or null: json_unpack has no format for that. */
+static bool
+text_or_null(char **out, const json_t *j)
+{
+	*out = mem_strdup(json_string_value(j));
+	return json_is_string(j) || json_is_null(j);
+}
+
 static enum err_code
 parse_test(struct gate_test *t, json_t *j, struct err *e)
 {
-	const char *package, *name, *file, *outcome, *text;
+	const char *package, *name, *file, *outcome;
+	json_t *text;
 	json_int_t line, duration;
 	json_error_t error;
 	int index;
 
 	if (json_unpack_ex(j, &error, 0,
-		"{s:s, s:s, s:s, s:I, s:I, s:s, s:s? !}", "package", &package,
+		"{s:s, s:s, s:s, s:I, s:I, s:s, s:o !}", "package", &package,
 		"name", &name, "file", &file, "line", &line, "duration_ns",
 		&duration, "outcome", &outcome, "text", &text) != 0)
 		return err_set(e, ERR_INVALID, "verdict: results: %s",
@@ -179,9 +188,15 @@ parse_test(struct gate_test *t, json_t *j, struct err *e)
 	if (!find_name(outcome_names, TEST_OUTCOMES, outcome, &index))
 		return err_set(e, ERR_INVALID,
 		    "verdict: results: no outcome \"%s\"", outcome);
-	*t = (struct gate_test){ mem_strdup(package), mem_strdup(name),
-		mem_strdup(file), line, duration, (enum gate_outcome)index,
-		mem_strdup(text) };
+	*t = (struct gate_test){ .package = mem_strdup(package),
+		.name = mem_strdup(name),
+		.file = mem_strdup(file),
+		.line = line,
+		.duration_ns = duration,
+		.outcome = (enum gate_outcome)index };
+	if (!text_or_null(&t->text, text))
+		return err_set(e, ERR_INVALID,
+		    "verdict: results: text is a string or null");
 	return ERR_OK;
 }
 
@@ -196,18 +211,16 @@ parse_tests(struct verdict *v, const json_t *results, struct err *e)
 		    GATE_TESTS_MAX);
 	v->tests = mem_array(count, sizeof *v->tests);
 	for (size_t i = 0; i < count; i++) {
+		v->test_count++; /* zeroed: may be released half read */
 		TRY(parse_test(&v->tests[i], json_array_get(results, i), e));
-		v->test_count++;
 	}
 	return ERR_OK;
 }
 
-/* Jansson fills what "s?" misses with nothing: everything starts as NULL. */
 struct fields {
-	const char *state, *stage, *reason, *started, *engine, *sandbox,
-	    *identity;
+	const char *state, *started, *engine, *sandbox, *identity;
 	json_int_t duration, passed, failed, errors, skipped, total;
-	json_t *coverage, *results;
+	json_t *stage, *reason, *coverage, *results;
 	int attempts;
 };
 
@@ -217,7 +230,7 @@ unpack(struct fields *f, const json_t *j, struct err *e)
 	json_error_t error;
 
 	if (json_unpack_ex((json_t *)(uintptr_t)j, &error, 0,
-		"{s:s, s:s?, s:s?, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I !}, "
+		"{s:s, s:o, s:o, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I !}, "
 		"s:o, s:s, s:s, s:i, s:s, s:o !}",
 		"state", &f->state, "stage", &f->stage, "reason", &f->reason,
 		"started_at", &f->started, "duration_ms", &f->duration, "tests",
@@ -266,10 +279,12 @@ verdict_parse(struct verdict **out, const json_t *j, struct err *e)
 	if (!counts_agree(v, &f))
 		return err_set(e, ERR_INVALID,
 		    "verdict: tests and results do not agree");
+	if (!text_or_null(&v->stage, f.stage) ||
+	    !text_or_null(&v->reason, f.reason))
+		return err_set(e, ERR_INVALID,
+		    "verdict: stage and reason are strings or null");
 	v->state = (enum gate_state)state;
 	memcpy(v->identity, f.identity, strlen(f.identity) + 1);
-	v->stage = mem_strdup(f.stage);
-	v->reason = mem_strdup(f.reason);
 	v->duration_ms = f.duration;
 	v->coverage = json_is_null(f.coverage) ? -1
 					       : json_number_value(f.coverage);
