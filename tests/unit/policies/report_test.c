@@ -120,14 +120,15 @@ odd_fields_are_survived(void **state)
 {
 	static const char *const texts[] = {
 		"[{\"package\":\"p\",\"name\":\"n\"}]",
-		"[{\"package\":\"p\",\"name\":\"n\",\"location\":[],"
-		"\"duration\":\"x\",\"output\":1,\"sub_results\":[1],"
-		"\"trace\":{}}]",
+		"[{\"package\":\"p\",\"name\":\"n\",\"location\":[]}]",
+		"[{\"package\":\"p\",\"name\":\"n\",\"duration\":\"x\"}]",
+		"[{\"package\":\"p\",\"name\":\"n\",\"trace\":{}}]",
+		"[{\"package\":\"p\",\"name\":\"n\",\"output\":1}]",
 		"[{\"package\":\"p\",\"name\":\"n\",\"output\":\"%%%%\"}]",
 		"[{\"package\":\"p\",\"name\":\"n\",\"output\":\"abc\"}]",
 		"[{\"package\":\"p\",\"name\":\"n\",\"output\":\"====\"}]",
-		"[{\"package\":\"p\",\"name\":\"n\",\"sub_results\":"
-		"{\"a\":1,\"b\":null}}]",
+		"[{\"package\":\"p\",\"name\":\"n\",\"sub_results\":[1]}]",
+		"[{\"package\":\"p\",\"name\":\"n\",\"sub_results\":{\"a\":1}}]",
 	};
 
 	(void)state;
