@@ -148,15 +148,18 @@ choose(struct plan *p)
 {
 	char path[TREE_PATH_MAX];
 	enum source_kind kind;
+	size_t loaded = 0;
 
 	for (size_t i = 0; i < p->tree->count; i++) {
 		const struct tree_entry *entry = &p->tree->entries[i];
 
-		if (definition_place(p->d, entry->path, path) &&
-		    kind_of(path, &kind))
-			add_source(p, entry, path, kind);
+		if (!definition_place(p->d, entry->path, path) ||
+		    !kind_of(path, &kind))
+			continue;
+		add_source(p, entry, path, kind);
+		loaded += kind != SOURCE_MANIFEST;
 	}
-	if (p->count == 0)
+	if (loaded == 0)
 		return err_set(p->e, ERR_INVALID,
 		    "no policies and no data at its paths; a bundle needs a "
 		    ".rego file or a data.json");
@@ -301,6 +304,11 @@ settle_roots(struct plan *p, const struct layout_part *parts, size_t count)
 		return ERR_OK;
 	}
 	layout_roots(&p->roots, parts, count);
+	if (p->roots.count > ROOTS_MAX)
+		return err_set(p->e, ERR_LIMIT,
+		    "its packages and data have more than %d names at the top, "
+		    "too many roots for an engine; put them below a few",
+		    ROOTS_MAX);
 	if (p->roots.count > 0)
 		return ERR_OK;
 	return err_set(p->e, ERR_INVALID,

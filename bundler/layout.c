@@ -97,7 +97,7 @@ layout_roots(struct roots *out, const struct layout_part *parts, size_t count)
 		else
 			add_plain(out, parts[i].segments, parts[i].count);
 	}
-	roots_reduce(out);
+	roots_shorten(out, ROOTS_FINE_MAX);
 }
 
 /* The tree of paths */

@@ -28,7 +28,7 @@ struct layout_part {
 /* Adds the smallest set of roots that covers all parts: each package's path,
  * each data folder, each top-level key of data at the top; then only the
  * outermost. A path is cut before a segment that engines would read in two
- * ways. */
+ * ways. More than ROOTS_FINE_MAX are shortened by roots_shorten. */
 void layout_roots(struct roots *out, const struct layout_part *parts,
     size_t count);
 

@@ -103,6 +103,42 @@ roots_reduce(struct roots *r)
 	r->count = kept;
 }
 
+static size_t
+depth_of(const char *root)
+{
+	size_t depth = 1;
+
+	for (; *root != '\0'; root++)
+		depth += *root == '/';
+	return depth;
+}
+
+static void
+cut_to(char *root, size_t depth)
+{
+	while (depth-- > 0 && root != NULL)
+		root = strchr(root[0] == '/' ? root + 1 : root, '/');
+	if (root != NULL)
+		*root = '\0';
+}
+
+void
+roots_shorten(struct roots *r, size_t max)
+{
+	size_t depth = 1;
+
+	roots_reduce(r);
+	for (size_t i = 0; i < r->count; i++) {
+		if (depth_of(r->items[i]) > depth)
+			depth = depth_of(r->items[i]);
+	}
+	while (r->count > max && --depth > 0) {
+		for (size_t i = 0; i < r->count; i++)
+			cut_to(r->items[i], depth);
+		roots_reduce(r);
+	}
+}
+
 static void
 trim(char *root)
 {

@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bundler/bundle.h"
+#include "bundler/roots.h"
 #include "core/canon.h"
 #include "core/mem.h"
 #include "fixture.h"
@@ -199,6 +201,7 @@ static const struct refusal {
 	const char *files[7];
 } refusals[] = {
 	{ "bundle main: no policies and no data", { "x.md", "" } },
+	{ "no policies and no data", { ".manifest", "{\"roots\":[\"a\"]}" } },
 	{ "data is empty", { "data.json", "{}" } },
 	{ "a.rego:2: expected \"package NAME\"", { "a.rego", "\nx := 1" } },
 	/* Data and data. */
@@ -275,6 +278,62 @@ refuses_by_name(void **state)
 		AUTO(tree, t) = fixture_tree(refusals[i].files);
 
 		fixture_refuse(t, &fixture_all, ERR_INVALID, refusals[i].says);
+	}
+}
+
+/* Many roots make engines slow, so they get shorter. */
+static void
+keeps_roots_few(void **state)
+{
+	(void)state;
+	for (int over = 0; over <= 1; over++) {
+		size_t count = ROOTS_FINE_MAX + (size_t)over;
+		struct tree_file *files = mem_array(count, sizeof *files);
+		struct err e;
+		AUTO(tree, t) = NULL;
+
+		for (size_t i = 0; i < count; i++) {
+			char *text = mem_printf("package a.b%zu", i);
+
+			files[i] =
+			    (struct tree_file){ mem_printf("p%zu.rego", i),
+				    text, strlen(text) };
+		}
+		if (tree_from_memory(&t, files, count, NULL, &e) != ERR_OK)
+			fail_msg("%s", e.text);
+		AUTO(bundle, b) = fixture_bundle(t, &fixture_all);
+		assert_int_equal(b->root_count, over ? 1 : ROOTS_FINE_MAX);
+		assert_string_equal(b->roots[0], over ? "a" : "a/b0");
+		for (size_t i = 0; i < count; i++) {
+			free((void *)(uintptr_t)files[i].path);
+			free((void *)(uintptr_t)files[i].data);
+		}
+		mem_free(files);
+	}
+}
+
+static void
+limits_roots(void **state)
+{
+	(void)state;
+	for (size_t over = 0; over <= 1; over++) {
+		const char *files[] = { "data.json", NULL, NULL };
+		AUTO_BUF text;
+
+		buf_init(&text, 1 << 20);
+		for (size_t i = 0; i < ROOTS_MAX + over; i++)
+			buf_printf(&text, "%c\"k%zu\":1", i == 0 ? '{' : ',',
+			    i);
+		buf_add_char(&text, '}');
+		files[1] = text.data;
+		AUTO(tree, t) = fixture_tree(files);
+		if (over == 1) {
+			fixture_refuse(t, &fixture_all, ERR_LIMIT,
+			    "too many roots");
+			continue;
+		}
+		AUTO(bundle, b) = fixture_bundle(t, &fixture_all);
+		assert_int_equal(b->root_count, ROOTS_MAX);
 	}
 }
 
@@ -442,6 +501,8 @@ main(void)
 		cmocka_unit_test(merges_data_of_one_folder),
 		cmocka_unit_test(places_by_definition),
 		cmocka_unit_test(refuses_by_name),
+		cmocka_unit_test(keeps_roots_few),
+		cmocka_unit_test(limits_roots),
 		cmocka_unit_test(refuses_two_files_for_one_place),
 		cmocka_unit_test(compares_definition_and_manifest),
 		cmocka_unit_test(digests_content_as_documented),

@@ -63,6 +63,34 @@ reduces(void **state)
 }
 
 static void
+shortens(void **state)
+{
+	static const struct {
+		const char *in;
+		size_t max;
+		const char *out;
+	} rows[] = {
+		{ "a/b/c a/b/d e", 3, "[a/b/c, a/b/d, e]" },
+		{ "a/b/c a/b/d e", 2, "[a/b, e]" },
+		{ "a/b/c a/d e/f/g", 2, "[a, e]" },
+		{ "a b c", 2, "[a, b, c]" },
+		{ "a/b c/d", 1, "[a, c]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct roots r = list(rows[i].in);
+		AUTO_BUF text;
+
+		buf_init(&text, 1024);
+		roots_shorten(&r, rows[i].max);
+		roots_describe(&text, r.items, r.count);
+		assert_string_equal(text.data, rows[i].out);
+		roots_clear(&r);
+	}
+}
+
+static void
 checks(void **state)
 {
 	static const struct {
@@ -146,6 +174,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(holds_by_segment),
 		cmocka_unit_test(reduces),
+		cmocka_unit_test(shortens),
 		cmocka_unit_test(checks),
 		cmocka_unit_test(refuses_none),
 		cmocka_unit_test(finds_overlaps),
