@@ -401,8 +401,8 @@ open_frame(struct canon_reader *r, struct value *v)
 		    column_of(r, r->pos), (int)CANON_DEPTH_MAX);
 	if (r->depth == r->frame_cap) {
 		r->frame_cap = r->frame_cap == 0 ? 16 : r->frame_cap * 2;
-		r->frames = mem_grow(r->frames, r->frame_cap,
-		    sizeof *r->frames);
+		r->frames =
+		    mem_grow(r->frames, r->frame_cap, sizeof *r->frames);
 	}
 	r->frames[r->depth++] = (struct frame){ v, r->list_count };
 	r->pos++;

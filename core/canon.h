@@ -12,10 +12,10 @@
 #include "core/value.h"
 
 enum {
-	CANON_DEPTH_MAX = 1000, /* nested arrays and objects */
-	CANON_NUMBER_MAX = 4096, /* bytes of one number */
+	CANON_DEPTH_MAX = 1000,     /* nested arrays and objects */
+	CANON_NUMBER_MAX = 4096,    /* bytes of one number */
 	CANON_VALUES_MAX = 8 << 20, /* values and keys of one text */
-	CANON_SIZE_MAX = 256 << 20 /* bytes of one text */
+	CANON_SIZE_MAX = 256 << 20  /* bytes of one text */
 };
 
 /* Reads one JSON text. Errors are INVALID or LIMIT and say

@@ -412,8 +412,9 @@ read_strings(struct spec_strings *field, const struct value *v,
 	size_t count = single ? 1 : v->count;
 
 	if (!single && v->kind != VALUE_ARRAY) {
-		spec_fault(f, v, "must be a list of strings, not %s",
-		    value_kind_name(v->kind));
+		spec_fault(f, v, "must be a list of strings, not %s%s",
+		    value_kind_name(v->kind),
+		    v->kind == VALUE_OBJECT ? "" : "; put it in quotes");
 		return;
 	}
 	if (!single && !check_count(v, s, f))

@@ -59,7 +59,7 @@ struct spec {
 	                             * SPEC_STRINGS: a list of one */
 	const char *const *choices; /* SPEC_ENUM: NULL-terminated */
 	const struct spec *sub;
-	size_t size;                /* of one item of a list or map */
+	size_t size; /* of one item of a list or map */
 	bool required;
 	/* SPEC_CUSTOM: read fills the field, which is zeroed, and is not called
 	 * for a key that was left out; clear releases it (NULL: nothing to). */
@@ -77,16 +77,16 @@ enum {
 
 /* Faults gathered while reading: "<name>:<line>:<column>: <path>: <what>". */
 struct spec_faults {
-	const char *name;     /* the file, for messages */
-	struct buf text;      /* one fault per line */
+	const char *name; /* the file, for messages */
+	struct buf text;  /* one fault per line */
 	size_t count;
-	char path[512];       /* where reading is now: gate.test.timeout */
+	char path[512]; /* where reading is now: gate.test.timeout */
 };
 
 void spec_faults_init(struct spec_faults *f, const char *name);
 void spec_faults_clear(struct spec_faults *f);
-void spec_fault(struct spec_faults *f, const struct value *at,
-    const char *fmt, ...) PRINTF_LIKE(3, 4);
+void spec_fault(struct spec_faults *f, const struct value *at, const char *fmt,
+    ...) PRINTF_LIKE(3, 4);
 
 /* ERR_INVALID with all faults as text (newline between them; what does not
  * fit into a struct err is counted at the end, f->text has it), or ERR_OK. */

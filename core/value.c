@@ -9,10 +9,7 @@
 
 /* The memory of a document: chunks that grow with it, filled by aligned
  * structures from the front and by text from the back. */
-enum {
-	CHUNK_FIRST = 4096,
-	CHUNK_MAX = 1 << 20
-};
+enum { CHUNK_FIRST = 4096, CHUNK_MAX = 1 << 20 };
 
 struct chunk {
 	struct chunk *next;
@@ -23,7 +20,7 @@ struct chunk {
 
 struct document {
 	struct chunk *chunks; /* the first is the one being filled */
-	size_t chunk_size; /* of the next one */
+	size_t chunk_size;    /* of the next one */
 	const struct value *root;
 };
 
@@ -103,9 +100,7 @@ chunk_for(struct document *d, size_t size)
 static void *
 take_front(struct document *d, size_t size)
 {
-	enum {
-		ALIGN = alignof(struct value)
-	};
+	enum { ALIGN = alignof(struct value) };
 	size_t rounded = (size + ALIGN - 1) / ALIGN * ALIGN;
 	struct chunk *c = chunk_for(d, rounded);
 	void *room = c->data + c->front;
@@ -282,8 +277,8 @@ value_sort_keys(uint32_t *order, struct value *const *keys, size_t count)
 	struct value **context;
 	size_t rising = 1;
 
-	while (
-	    rising < count && compare_text(keys[rising - 1], keys[rising]) < 0)
+	while (rising < count &&
+	    compare_text(keys[rising - 1], keys[rising]) < 0)
 		rising++;
 	if (rising >= count)
 		return false;

@@ -24,14 +24,14 @@ enum value_kind {
 
 struct value {
 	enum value_kind kind;
-	bool truth; /* VALUE_BOOL */
-	uint32_t line; /* from 1; 0 when not from a text */
-	uint32_t column; /* from 1: bytes in JSON, characters in YAML */
+	bool truth;       /* VALUE_BOOL */
+	uint32_t line;    /* from 1; 0 when not from a text */
+	uint32_t column;  /* from 1: bytes in JSON, characters in YAML */
 	const char *text; /* NUL-terminated besides */
 	size_t text_len;
-	size_t count; /* of items or members */
+	size_t count;         /* of items or members */
 	struct value **items; /* array items or member values */
-	struct value **keys; /* object: VALUE_STRINGs in order of appearance */
+	struct value **keys;  /* object: VALUE_STRINGs in order of appearance */
 };
 
 struct document; /* owns the memory of all its values */
@@ -47,9 +47,7 @@ const struct value *value_get(const struct value *object, const char *key);
 const char *value_kind_name(enum value_kind kind);
 
 /* Text as messages show it: in quotes, escaped, cut after some 60 bytes. */
-enum {
-	VALUE_QUOTE_SIZE = 96
-};
+enum { VALUE_QUOTE_SIZE = 96 };
 const char *value_quote(char out[VALUE_QUOTE_SIZE], const char *text,
     size_t len);
 
