@@ -1,0 +1,17 @@
+#ifndef SERVER_ARTIFACT_H
+#define SERVER_ARTIFACT_H
+
+/* From a planned bundle to files that may be served: packed, signed by the
+ * keeper, looked at by the real engine with the public key, and only then put
+ * where the store's rows point to. A file that fails is deleted. */
+
+#include "bundler/bundle.h"
+#include "server/desk.h"
+
+/* *out becomes {"sha256","size","key","content_sha256"}. INVALID with the
+ * engine's own words when it refuses the bundle. */
+enum err_code artifact_build(json_t **out, struct desk *d,
+    const struct gate_job *job, const struct bundle *b, struct err *e)
+    MUST_CHECK;
+
+#endif

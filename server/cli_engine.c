@@ -1,0 +1,176 @@
+/* engine-config: what a real OPA needs to follow a cluster. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "server/cli.h"
+#include "server/cli_client.h"
+#include "server/cli_table.h"
+#include "server/engine_config.h"
+
+enum { ENGINE_BUNDLES_MAX = 1000, ENGINE_WAIT_SECONDS = 45 };
+
+static const struct cli_option engine_options[] = {
+	{ "engine-token-file", 0, "FILE", "the engines' token; default: DIR/engine-token" },
+	{ "url", 0, "URL", "the server as engines reach it" },
+	{ "wait", 0, "SECONDS", "long polling; default 45, 0 for plain polling" },
+	{ "persist", 0, "DIR", "engines keep bundles here over a restart" },
+	CLIENT_OPTIONS,
+	{ 0 },
+};
+
+/* What the API says that the configuration needs; borrowed from the two
+ * answers. */
+struct found {
+	json_t *cluster;
+	json_t *keys;
+	const char *bundles[ENGINE_BUNDLES_MAX];
+	size_t bundle_count;
+};
+
+static void
+found_clear(struct found *f)
+{
+	json_decref(f->cluster);
+	json_decref(f->keys);
+}
+
+static enum err_code
+look_up(struct client *c, const char *cluster, struct found *f, struct err *e)
+{
+	AUTO_STR segment = client_segment(cluster);
+	AUTO_STR path = mem_printf("/clusters/%s", segment);
+	const json_t *a;
+	size_t i;
+
+	TRY(client_call(c, "GET", path, NULL, &f->cluster, NULL, e));
+	TRY(client_call(c, "GET", "/keys", NULL, &f->keys, NULL, e));
+	json_array_foreach (json_object_get(f->cluster, "assignments"), i, a)
+		if (f->bundle_count < ENGINE_BUNDLES_MAX)
+			f->bundles[f->bundle_count++] = table_string(a,
+			    "bundle");
+	if (f->bundle_count == 0)
+		return err_set(e, ERR_NOT_FOUND,
+		    "cluster %s has no bundle yet: no commit has passed; see "
+		    "edict log",
+		    cluster);
+	return ERR_OK;
+}
+
+static const json_t *
+current_key(const struct found *f)
+{
+	const char *current = table_string(f->keys, "current");
+	const json_t *key;
+	size_t i;
+
+	json_array_foreach (json_object_get(f->keys, "keys"), i, key) {
+		const char *id = table_string(key, "id");
+
+		if (current != NULL && id != NULL && strcmp(id, current) == 0)
+			return key;
+	}
+	return NULL;
+}
+
+/* On the server's own machine the token is at hand. */
+static enum err_code
+engine_token(const struct cli_args *a, char **out, struct err *e)
+{
+	const char *file = cli_value(a, "engine-token-file");
+	const char *dir = cli_value(a, "data-dir");
+	AUTO_STR local = NULL;
+
+	if (dir == NULL)
+		dir = getenv("EDICT_DATA_DIR");
+	if (file == NULL) {
+		local = file_path(dir != NULL ? dir : "/var/lib/edict",
+		    "engine-token");
+		if (dir == NULL && access(local, F_OK) != 0)
+			return ERR_OK;
+		file = local;
+	}
+	return file_read_secret(out, file, e);
+}
+
+static enum err_code
+write_config(const struct cli_args *a, struct client *c, struct found *f,
+    struct buf *out, struct err *e)
+{
+	const json_t *key;
+	char *token = NULL;
+	const char *wait = cli_value(a, "wait");
+
+	TRY(look_up(c, a->rest[0], f, e));
+	key = current_key(f);
+	if (key == NULL)
+		return err_set(e, ERR_NOT_FOUND, "%s: no signing key",
+		    client_url(c));
+	TRY(engine_token(a, &token, e));
+	engine_config_write(out, &(struct engine_config){
+	    .url = cli_value(a, "url") != NULL ? cli_value(a, "url")
+	         : table_string(f->keys, "url") != NULL
+	             ? table_string(f->keys, "url") : client_url(c),
+	    .cluster = a->rest[0],
+	    .token = token != NULL ? token : "<the engines' token>",
+	    .key_id = table_string(key, "id"),
+	    .algorithm = table_string(key, "algorithm"),
+	    .public_pem = table_string(key, "public"),
+	    .bundles = f->bundles,
+	    .bundle_count = f->bundle_count,
+	    .wait_seconds = wait != NULL ? (int)strtol(wait, NULL, 10)
+	                                 : ENGINE_WAIT_SECONDS,
+	    .persist_dir = cli_value(a, "persist"),
+	});
+	if (token != NULL)
+		mem_free_secret(token, strlen(token));
+	return buf_check(out, "configuration", e);
+}
+
+static int
+engine_config(int argc, char **argv)
+{
+	AUTO(client, c) = NULL;
+	AUTO_BUF out;
+	struct found f = { 0 };
+	struct cli_args a;
+	struct err e = { 0 };
+	enum err_code code;
+	int n = cli_parse(&a, &cli_engine_config, argc, argv);
+
+	if (n != 0)
+		return n - 1;
+	if (a.rest_count != 1)
+		return cli_usage(&cli_engine_config, "name one cluster");
+	buf_init(&out, 1 << 20);
+	code = client_open(&c, &a, &e);
+	if (code == ERR_OK)
+		code = write_config(&a, c, &f, &out, &e);
+	found_clear(&f);
+	if (code != ERR_OK)
+		return client_fail(&a, &e);
+	(void)fwrite(out.data, 1, out.len, stdout);
+	return 0;
+}
+
+const struct cli_command cli_engine_config = {
+	.name = "engine-config",
+	.group = "Engines",
+	.usage = "CLUSTER [options]",
+	.summary = "the configuration an OPA needs to follow a cluster",
+	.help =
+	    "Prints YAML for `opa run --server -c FILE`: where the bundles are,\n"
+	    "the engines' token, the public key, and for each bundle long\n"
+	    "polling and signature verification. keyid and scope are always\n"
+	    "set: without keyid an engine would take unsigned bundles, without\n"
+	    "scope one bundle could stand in for another.\n"
+	    "\n"
+	    "  edict engine-config prod-eu > opa.yaml\n"
+	    "  opa run --server -c opa.yaml",
+	.options = engine_options,
+	.run = engine_config,
+};

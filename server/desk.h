@@ -1,0 +1,70 @@
+#ifndef SERVER_DESK_H
+#define SERVER_DESK_H
+
+/* What the threads of the pipeline share: the ways to the ledger, the keeper
+ * and the supervisor, the gate's slots, and the news that the ledger committed
+ * something. Any thread, unless said otherwise. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "clusters/counters.h"
+#include "core/channel.h"
+#include "core/child.h"
+#include "policies/fetch.h"
+#include "policies/gate.h"
+#include "server/conf.h"
+
+struct desk {
+	const struct conf *conf;
+	struct counters *counters;
+	struct caller *ledger, *keeper, *supervisor;
+	char commands[65]; /* digest of the commands the server allows */
+	atomic_bool stopping;
+	atomic_uint_least64_t folders; /* last number given to a folder */
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t turn;
+	uint64_t news;     /* how often the ledger said CHANGED */
+	int64_t running;   /* gate runs under way */
+	bool alone;        /* one of them wants the machine for itself */
+};
+
+void desk_init(struct desk *d);
+void desk_clear(struct desk *d);
+
+/* Another commit of the ledger, or the end: wakes all that wait. */
+void desk_news(struct desk *d);
+
+/* Waits until the news differ from *seen, at most wait_ms; sets *seen. */
+void desk_wait(struct desk *d, uint64_t *seen, int64_t wait_ms);
+
+/* A slot of gate.concurrency; alone: no other run beside this one. False when
+ * the process is stopping. */
+bool desk_gate_enter(struct desk *d, bool alone);
+void desk_gate_leave(struct desk *d, bool alone);
+
+/* A number for a new folder below work or incoming; never given twice. */
+void desk_folder(struct desk *d, char out[24]);
+
+/* A request to the ledger; reply may be NULL. Steals payload. */
+enum err_code desk_tell(struct desk *d, uint32_t kind, json_t *payload,
+    json_t **reply, struct err *e) MUST_CHECK;
+
+/* A gate runner that asks the supervisor. One per thread; tool->dir has to lie
+ * in data_dir/work/N. */
+struct desk_runner {
+	struct desk *desk;
+	const char *repository;
+};
+enum err_code desk_run(void *runner, struct child_result *out,
+    const struct gate_tool *tool, struct err *e) MUST_CHECK;
+
+/* One fetch into data_dir/repos/NAME/incoming/FOLDER. An error means that no
+ * fetch could be started at all. */
+enum err_code desk_fetch(struct desk *d, const struct conf_repository *repo,
+    const char *folder, const char *known, const char *branch,
+    struct fetch_result *out, struct err *e) MUST_CHECK;
+
+#endif

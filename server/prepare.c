@@ -1,0 +1,190 @@
+#include "server/prepare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clusters/store.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "signing/key.h"
+
+enum err_code
+prepare_lock(const struct conf *c, int *fd, struct err *e)
+{
+	AUTO_STR path = file_path(c->data_dir, "lock");
+	char owner[32] = { 0 };
+	int n;
+
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*fd < 0)
+		return err_errno(e, "%s", path);
+	if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+		if (read(*fd, owner, sizeof owner - 1) < 0)
+			owner[0] = '\0';
+		owner[strcspn(owner, "\n")] = '\0';
+		return err_set(e, ERR_CONFLICT,
+		    "%s: another edict (process %s) is serving this folder; "
+		    "stop it, or choose another --data-dir",
+		    c->data_dir, owner);
+	}
+	n = snprintf(owner, sizeof owner, "%d\n", (int)getpid());
+	if (ftruncate(*fd, 0) != 0 || pwrite(*fd, owner, (size_t)n, 0) != n)
+		return err_errno(e, "%s", path);
+	return ERR_OK;
+}
+
+static enum err_code
+make_folders(const struct conf *c, struct err *e)
+{
+	static const char *const names[] = { "keys", "store", "repos",
+		"contents", "artifacts", "work" };
+	const struct conf_repository *r = c->repositories.items;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		AUTO_STR path = file_path(c->data_dir, names[i]);
+
+		TRY(file_make_dirs(path, e));
+	}
+	for (size_t i = 0; i < c->repositories.count; i++) {
+		AUTO_STR path = mem_printf("%s/repos/%s/incoming", c->data_dir,
+		    r[i].name);
+
+		TRY(file_make_dirs(path, e));
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+import_key(const char *dir, const struct conf_key *k, bool use, struct err *e)
+{
+	AUTO(key, key) = NULL;
+	AUTO_BUF text;
+	enum key_algorithm algorithm;
+	enum err_code code;
+
+	buf_init(&text, KEY_FILE_MAX);
+	TRY(key_algorithm_parse(&algorithm, k->algorithm, e));
+	TRY(file_read(&text, k->private_key_file, e));
+	code = key_read_private(&key, k->id, algorithm, k->private_key_file,
+	    text.data, text.len, e);
+	explicit_bzero(text.data, text.len);
+	if (code != ERR_OK)
+		return code;
+	return key_ring_add(dir, key, use, e);
+}
+
+static enum err_code
+make_key(const char *dir, struct err *e)
+{
+	AUTO(key, key) = NULL;
+	char stamp[CLOCK_TEXT_SIZE];
+
+	/* Named by the month, as people name keys that they rotate. */
+	clock_text(stamp, clock_now_ms());
+	stamp[7] = '\0';
+	TRY(key_generate(&key, stamp, KEY_RS256, e));
+	TRY(key_ring_add(dir, key, true, e));
+	log_info("key.made", "id=%s algorithm=RS256", stamp);
+	return ERR_OK;
+}
+
+static enum err_code
+make_current(const char *dir, const char *id, struct err *e)
+{
+	AUTO_STR path = file_path(dir, "current");
+	AUTO_STR line = mem_printf("%s\n", id);
+
+	return file_replace(path, line, strlen(line), 0600, e);
+}
+
+/* A fresh folder has no ring yet; any other fault of the ring is one. */
+static enum err_code
+prepare_keys(const struct conf *c, struct err *e)
+{
+	AUTO_STR dir = file_path(c->data_dir, "keys");
+	AUTO_STR current = file_path(dir, "current");
+	const struct conf_key *k = c->signing.keys.items;
+	struct key_ring ring = { 0 };
+	bool fresh = access(current, F_OK) != 0;
+	enum err_code code = ERR_OK;
+
+	if (fresh && c->signing.keys.count == 0)
+		return make_key(dir, e);
+	if (!fresh)
+		TRY(key_ring_read(&ring, dir, e));
+	for (size_t i = 0; code == ERR_OK && i < c->signing.keys.count; i++)
+		if (key_ring_find(&ring, k[i].id) == NULL)
+			code = import_key(dir, &k[i], fresh && i == 0, e);
+	key_ring_clear(&ring);
+	if (code == ERR_OK && c->signing.use != NULL)
+		code = make_current(dir, c->signing.use, e);
+	if (code != ERR_OK)
+		return code;
+	/* Read it all once more: what the keeper would refuse is found here,
+	 * with a message, and not in a process that restarts for ever. */
+	TRY(key_ring_read(&ring, dir, e));
+	key_ring_clear(&ring);
+	return ERR_OK;
+}
+
+static enum err_code
+prepare_all(const struct conf *c, struct err *e)
+{
+	TRY(make_folders(c, e));
+	TRY(prepare_keys(c, e));
+	return store_prepare(c->data_dir, e);
+}
+
+/* The child tells its error through the pipe: nothing means all is well. */
+static void
+prepare_main(const struct conf *c, int fd)
+{
+	struct err e = { 0 };
+	enum err_code code;
+
+	log_init("prepare", (enum log_level)c->log_level);
+	code = prepare_all(c, &e);
+	if (code != ERR_OK && write(fd, e.text, strlen(e.text)) < 0)
+		_exit(2);
+	_exit(code == ERR_OK ? 0 : 1);
+}
+
+enum err_code
+prepare_data(const struct conf *c, struct err *e)
+{
+	AUTO_BUF text;
+	int fds[2];
+	int status = 0;
+	pid_t pid;
+	enum err_code code;
+
+	buf_init(&text, ERR_TEXT_MAX);
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return err_errno(e, "pipe");
+	pid = fork();
+	if (pid == 0)
+		prepare_main(c, fds[1]);
+	close(fds[1]);
+	if (pid < 0) {
+		close(fds[0]);
+		return err_errno(e, "fork");
+	}
+	code = file_read_fd(&text, fds[0], "prepare", e);
+	close(fds[0]);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (code != ERR_OK)
+		return code;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(e, ERR_IO, "%s",
+		    text.len > 0 ? text.data : "setting up data_dir failed");
+	return ERR_OK;
+}

@@ -1,0 +1,62 @@
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+/* One policy repository's thread in the pipeline: fetches when due, follows or
+ * raises an alarm, judges the newest commit first, fills in what a push skipped
+ * over when idle, and carries out operators' operations that need Git. Owns its
+ * libgit2 handles and its read-only store. */
+
+#include "policies/repo.h"
+#include "policies/watch.h"
+#include "clusters/store.h"
+#include "server/desk.h"
+
+struct worker {
+	struct desk *desk; /* borrowed, as is conf */
+	const struct conf_repository *conf;
+	struct repo *mirror;
+	struct watch *watch;
+	struct store *store; /* NULL until it could be opened */
+	struct desk_runner runner;
+	struct gate_engine engine;
+	struct timespec engine_changed; /* of the program's file; 0: not asked */
+	char sandbox[64];
+
+	/* What the ledger is told. */
+	const char *state;
+	json_t *alarm; /* or NULL */
+	char branch[256];
+	char tip[TREE_ID_SIZE];      /* as last fetched */
+	char followed[TREE_ID_SIZE]; /* the newest that we go along with */
+	int64_t line;
+	int64_t base; /* depth at which following began */
+	int64_t last_fetch_ms, last_success_ms;
+	char last_error[512];
+
+	int64_t again_ms;  /* when what could not run is tried again */
+	int64_t again_wait_ms;
+	uint64_t seen;     /* news */
+};
+
+/* Runs until the desk is stopping. */
+void worker_run(struct worker *w);
+
+/* Tells the ledger what is known of the repository now. */
+enum err_code worker_report(struct worker *w, struct err *e) MUST_CHECK;
+
+/* Makes commits known to the ledger: of the line, or one beside it. */
+enum err_code worker_record_line(struct worker *w, const char *tip,
+    const char *until, struct err *e) MUST_CHECK;
+enum err_code worker_record_one(struct worker *w, const char *commit,
+    struct err *e) MUST_CHECK;
+
+/* Fetches once and draws the conclusions (worker_fetch.c). The error is what
+ * an operator who asked for it is told. */
+enum err_code worker_fetch(struct worker *w, struct err *e) MUST_CHECK;
+/* Goes along with the history that the alarm is about. */
+enum err_code worker_accept(struct worker *w, struct err *e) MUST_CHECK;
+
+/* Carries out one operation (worker_operation.c); its end is reported. */
+void worker_operation(struct worker *w, const struct store_operation *op);
+
+#endif

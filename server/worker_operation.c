@@ -1,0 +1,130 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "clusters/ledger.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "server/judge.h"
+#include "server/worker.h"
+
+static void
+tell(struct worker *w, json_t *payload)
+{
+	struct err e = { 0 };
+
+	/* Idempotent, and found again at the next look: a lost one is only
+	 * carried out twice. */
+	if (desk_tell(w->desk, LEDGER_OPERATION, payload, NULL, &e) != ERR_OK)
+		log_warn("operation.report", "repo=%s error=\"%s\"",
+		    w->conf->name, e.text);
+}
+
+static void
+tell_running(struct worker *w, int64_t id, const char *commit)
+{
+	AUTO_STR progress = mem_printf("testing and building %.8s", commit);
+
+	tell(w, json_pack("{s:I,s:s,s:s,s:s}", "id", (json_int_t)id, "state",
+	    "running", "progress", progress, "resolved", commit));
+}
+
+static void
+tell_done(struct worker *w, int64_t id)
+{
+	tell(w, json_pack("{s:I,s:s}", "id", (json_int_t)id, "state", "done"));
+}
+
+static void
+tell_failed(struct worker *w, int64_t id, const struct err *e)
+{
+	tell(w, json_pack("{s:I,s:s,s:{s:s,s:s}}", "id", (json_int_t)id,
+	    "state", "failed", "error", "code", err_name(e->code), "message",
+	    e->text));
+}
+
+/* The mirror has no branches of its own: the tracked one's name and HEAD mean
+ * the tip as last fetched. */
+static enum err_code
+resolve(struct worker *w, const struct store_operation *op,
+    char out[TREE_ID_SIZE], struct err *e)
+{
+	size_t len = strlen(w->branch);
+	AUTO_STR rev = NULL;
+
+	if (*op->resolved != '\0') {
+		(void)snprintf(out, TREE_ID_SIZE, "%s", op->resolved);
+		return ERR_OK;
+	}
+	if (op->to == NULL)
+		return err_set(e, ERR_INVALID, "no revision was named");
+	if (len > 0 && strncmp(op->to, w->branch, len) == 0 &&
+	    strchr("~^@", op->to[len]) != NULL)
+		rev = mem_printf("refs/edict/tip%s", op->to + len);
+	else if (strncmp(op->to, "HEAD", 4) == 0)
+		rev = mem_printf("refs/edict/tip%s", op->to + 4);
+	else
+		rev = mem_strdup(op->to);
+	if (repo_resolve(w->mirror, rev, out, e) != ERR_OK)
+		return err_add(e, "repository %s: %s", w->conf->name, op->to);
+	return ERR_OK;
+}
+
+static enum err_code
+judged(struct worker *w, const struct store_operation *op, bool again,
+    struct err *e)
+{
+	char commit[TREE_ID_SIZE];
+	char reason[GATE_REASON_MAX];
+	struct judge_request r = { .commit = commit, .again = again };
+	enum gate_state state;
+
+	TRY(resolve(w, op, commit, e));
+	TRY(worker_record_one(w, commit, e));
+	tell_running(w, op->id, commit);
+	if (strcmp(op->kind, "rollback") == 0)
+		r.operation = op->id;
+	TRY(judge_commit(w, &r, &state, reason, e));
+	if (state != GATE_PASSED && r.operation != 0)
+		return err_set(e, ERR_CONFLICT,
+		    "commit %.12s of %s may not be served, its verdict is %s: "
+		    "%s",
+		    commit, w->conf->name, gate_state_name(state), reason);
+	return ERR_OK;
+}
+
+void
+worker_operation(struct worker *w, const struct store_operation *op)
+{
+	struct err e = { 0 };
+	enum err_code code;
+	bool published = false;
+
+	log_info("operation.begin", "repo=%s operation=%" PRId64 " kind=%s",
+	    w->conf->name, op->id, op->kind);
+	if (strcmp(op->kind, "fetch") == 0) {
+		code = worker_fetch(w, &e);
+	} else if (strcmp(op->kind, "accept") == 0) {
+		code = worker_accept(w, &e);
+	} else {
+		/* The publication that a rollback waited for ends it, in one
+		 * transaction. */
+		published = strcmp(op->kind, "rollback") == 0;
+		code = judged(w, op, !published, &e);
+	}
+	if (code != ERR_OK && e.code == ERR_UNAVAILABLE &&
+	    strcmp(op->kind, "fetch") != 0 && !atomic_load(&w->desk->stopping)) {
+		/* A process was restarted meanwhile: it is begun again. */
+		log_warn("operation.again", "operation=%" PRId64 " error=\"%s\"",
+		    op->id, e.text);
+		desk_wait(w->desk, &w->seen, 200);
+		return;
+	}
+	if (atomic_load(&w->desk->stopping))
+		return;
+	log_info("operation.end", "repo=%s operation=%" PRId64 " code=%s",
+	    w->conf->name, op->id, err_name(code));
+	if (code != ERR_OK)
+		tell_failed(w, op->id, &e);
+	else if (!published)
+		tell_done(w, op->id);
+}
