@@ -60,7 +60,7 @@ struct child_result {
 	int status;
 	int64_t wall_ms;
 	int64_t cpu_ms;
-	int64_t rss_max; /* bytes */
+	int64_t rss_max; /* bytes; at least what its parent had at the fork */
 	struct buf out;  /* stdout, up to out_max */
 	struct buf err;  /* stderr, up to out_max */
 };

@@ -315,8 +315,7 @@ static const int calls_exec[] = { SCMP_SYS(execve), SCMP_SYS(symlink),
 
 #ifdef EDICT_SANITIZED
 /* What the sanitizers' runtimes call in our own processes besides. */
-static const int calls_sanitized[] = { SCMP_SYS(mprotect), SCMP_SYS(mmap),
-	SCMP_SYS(readlink) };
+static const int calls_sanitized[] = { SCMP_SYS(readlink) };
 #endif
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
