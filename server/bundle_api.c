@@ -1,0 +1,130 @@
+#include "server/bundle_api.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/clock.h"
+#include "server/poll.h"
+#include "server/reply.h"
+
+enum { JITTER_PERCENT = 10 };
+
+/* The cluster whose engine this is; "": any. */
+static const char *
+own_cluster(const struct request *r)
+{
+	if (r->token == NULL)
+		return r->service->conf->access.anonymous_cluster;
+	return r->token->role == CATALOG_ADMIN ? "" : r->token->cluster;
+}
+
+/* What this credential may not read looks like what does not exist. */
+static const struct catalog_entry *
+find(const struct request *r, const char *cluster, const char *bundle)
+{
+	const struct catalog *c = loop_catalog(r->loop);
+	const char *own = own_cluster(r);
+	const struct catalog_entry *const *having;
+	size_t clusters;
+
+	if (cluster != NULL && own[0] != '\0' && strcmp(cluster, own) != 0)
+		return NULL;
+	if (cluster != NULL || own[0] != '\0')
+		return catalog_find(c, cluster != NULL ? cluster : own, bundle);
+	having = catalog_having(c, bundle, &clusters);
+	return clusters == 1 ? having[0] : NULL;
+}
+
+/* Go's HTTP client behind OPA is made anew for every poll, and would leave this
+ * connection idle for 90 s. */
+static bool
+is_opa(const struct request *r)
+{
+	const char *agent = request_header(r, "User-Agent");
+
+	return agent != NULL && strncmp(agent, "Open Policy Agent/", 18) == 0;
+}
+
+static void
+answer(struct request *r, unsigned int status,
+    const struct catalog_entry *entry)
+{
+	bool closing = r->closing || is_opa(r);
+	struct MHD_Response *response = loop_answer(r->loop, entry, closing);
+
+	if (response == NULL)
+		return; /* no memory: the connection ends */
+	/* The 304 is made from the 200's response, so that its headers,
+	 * Content-Length among them, are the same (RFC 9110 15.4.5). */
+	reply_with(r, status, response);
+	if (status == 200 && !request_is_head(r))
+		counters_add(r->service->counters, COUNTER_BYTES, entry->size);
+}
+
+/* Spread a little, so that engines that came together part. */
+static int64_t
+hold_ms(const struct request *r, int64_t wait_s)
+{
+	int64_t max_s = r->service->conf->http.wait_max;
+	int64_t ms = (wait_s < max_s ? wait_s : max_s) * 1000;
+	int64_t expires = r->token != NULL ? r->token->expires_ms : 0;
+	uint32_t chance;
+
+	if (getrandom(&chance, sizeof chance, 0) != (ssize_t)sizeof chance)
+		chance = 0;
+	ms -= ms * JITTER_PERCENT / 100 * (chance % 1024) / 1024;
+	if (expires != 0 && expires - clock_now_ms() < ms)
+		ms = expires - clock_now_ms();
+	return ms > 0 ? ms : 0;
+}
+
+/* The engine has what is assigned. A 304 at once would have it ask again at
+ * once, so who is willing to wait waits, or hears that there is no room. */
+static void
+answer_same(struct request *r, const struct catalog_entry *entry)
+{
+	int64_t wait_s = poll_wait_s(request_header(r, "Prefer"));
+	struct err e = { 0 };
+
+	if (wait_s == 0 || r->waited || loop_stopping(r->loop)) {
+		answer(r, 304, entry);
+		return;
+	}
+	r->entry = entry;
+	if (loop_hold(r->loop, r, hold_ms(r, wait_s), &e) == ERR_OK) {
+		counters_add(r->service->counters, COUNTER_HOLDS, 1);
+		return;
+	}
+	r->entry = NULL;
+	r->closing = true;
+	reply_error(r, &e);
+}
+
+static void
+get(struct request *r, const char *cluster)
+{
+	const char *bundle = route_param(r->match, "bundle");
+	const struct catalog_entry *entry = find(r, cluster, bundle);
+
+	if (entry == NULL)
+		reply_fault(r, 404, "not_found",
+		    "no bundle %s is assigned to this credential's cluster",
+		    bundle);
+	else if (poll_has(request_header(r, "If-None-Match"), entry->etag))
+		answer_same(r, entry);
+	else
+		answer(r, 200, entry);
+}
+
+void
+bundle_api_get(struct request *r)
+{
+	get(r, NULL);
+}
+
+void
+bundle_api_get_of_cluster(struct request *r)
+{
+	get(r, route_param(r->match, "cluster"));
+}

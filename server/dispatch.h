@@ -1,0 +1,12 @@
+#ifndef SERVER_DISPATCH_H
+#define SERVER_DISPATCH_H
+
+/* The way of a complete request: route, credential, query, handler. */
+
+struct request;
+
+/* Replies or suspends; the second call of a request comes here too, so that
+ * what its credential may do is looked at again. */
+void dispatch(struct request *r);
+
+#endif

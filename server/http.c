@@ -1,0 +1,407 @@
+#include "server/http.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "clusters/ledger.h"
+#include "core/clock.h"
+#include "core/confine.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "server/loop.h"
+#include "server/service.h"
+#include "server/supervisor.h"
+#include "server/waiters.h"
+
+enum {
+	HTTP_PEM_MAX = 256 * 1024,
+	HTTP_POLL_MS = 1000,   /* for who missed a LEDGER_CHANGED */
+	HTTP_REPAIR_MS = 60000 /* looks again for artifacts that are missing */
+};
+
+/* The process, as its first thread has it. */
+struct http {
+	const struct http_setup *setup;
+	struct service service;
+	struct channel *ledger;
+	struct channel *supervisor;
+	bool ledger_gone; /* the pair is closed */
+	struct loop *loops[SERVICE_LOOPS_MAX];
+	size_t loop_count;
+	struct store *store;
+	int64_t version; /* of the data, as of the catalog that is served */
+	int64_t loaded_ms;
+	int signals;
+	struct buf certificate;
+	struct buf key;
+};
+
+static const uint32_t ledger_kinds[] = { LEDGER_CHANGED, 0 };
+static const uint32_t supervisor_kinds[] = { SUPERVISOR_RESTARTED, 0 };
+
+/* ---- the catalog ---- */
+
+static enum err_code
+load(struct http *h, bool *changed, struct err *e)
+{
+	struct service *s = &h->service;
+	struct catalog *previous;
+	struct catalog *next;
+	int64_t version;
+	enum err_code code;
+
+	if (h->store == NULL) {
+		TRY(store_open_read(&h->store, s->conf->data_dir, e));
+		h->version = -1; /* numbers are each handle's own */
+	}
+	TRY(store_data_version(h->store, &version, e));
+	previous = service_catalog(s);
+	if (previous != NULL && version == h->version &&
+	    (catalog_missing(previous) == 0 ||
+		clock_mono_ms() - h->loaded_ms < HTTP_REPAIR_MS)) {
+		catalog_unref(previous);
+		return ERR_OK;
+	}
+	code = catalog_load(&next, h->store, s->conf->data_dir, previous, e);
+	catalog_unref(previous);
+	if (code != ERR_OK)
+		return code;
+	service_publish(s, next);
+	h->version = version;
+	h->loaded_ms = clock_mono_ms();
+	*changed = true;
+	return ERR_OK;
+}
+
+/* What cannot be read now leaves what is served as it is. */
+static void
+refresh(struct http *h)
+{
+	struct err e = { 0 };
+	bool changed = false;
+
+	if (load(h, &changed, &e) == ERR_OK) {
+		if (service_note(&h->service, NULL))
+			log_info("catalog.readable", "the database again");
+	} else {
+		if (service_note(&h->service, e.text))
+			log_error("catalog.unreadable", "code=%s error=\"%s\"",
+			    err_name(e.code), e.text);
+		store_free(h->store);
+		h->store = NULL;
+	}
+	for (size_t i = 0; changed && i < h->loop_count; i++)
+		loop_wake(h->loops[i]);
+}
+
+/* ---- messages ---- */
+
+static void
+deliver(struct http *h, struct message *m)
+{
+	bool taken = false;
+
+	if ((m->kind & CHANNEL_REPLY) == 0)
+		return;
+	for (size_t i = 0; i < h->loop_count && !taken; i++)
+		taken = loop_deliver(h->loops[i], m);
+}
+
+/* Everything that is there; false when the pair is closed. */
+static bool
+drain(struct http *h, struct channel *c, const uint32_t *kinds,
+    void (*handle)(struct http *h, struct message *m))
+{
+	for (;;) {
+		struct message m;
+		struct err e = { 0 };
+		enum err_code code = channel_receive(c, &m, kinds, 0, &e);
+
+		if (code == ERR_TIMEOUT)
+			return true;
+		if (code == ERR_UNAVAILABLE || code == ERR_IO)
+			return false;
+		if (code != ERR_OK)
+			continue; /* logged where it was found */
+		handle(h, &m);
+		message_clear(&m);
+	}
+}
+
+static void
+handle_ledger(struct http *h, struct message *m)
+{
+	atomic_store(&h->service.ledger_silent, false);
+	deliver(h, m);
+}
+
+static void
+forget_questions(struct http *h)
+{
+	atomic_store(&h->service.ledger_silent, true);
+	for (size_t i = 0; i < h->loop_count; i++)
+		(void)loop_deliver(h->loops[i], NULL);
+}
+
+static void
+handle_supervisor(struct http *h, struct message *m)
+{
+	const char *process = "";
+
+	if (json_unpack(m->payload, "{s:s}", "process", &process) == 0 &&
+	    strcmp(process, "ledger") == 0)
+		forget_questions(h);
+}
+
+/* ---- the first thread ---- */
+
+/* Until SIGTERM, or until the supervisor is gone. */
+static void
+control(struct http *h)
+{
+	struct pollfd fds[] = {
+		{ .fd = h->signals, .events = POLLIN },
+		{ .fd = channel_fd(h->supervisor), .events = POLLIN },
+		{ .fd = channel_fd(h->ledger), .events = POLLIN },
+	};
+
+	for (;;) {
+		int n = poll(fds, 3, HTTP_POLL_MS);
+
+		assert(n >= 0 || errno == EINTR);
+		if (n > 0 && fds[0].revents != 0)
+			return;
+		if (n > 0 && fds[1].revents != 0 &&
+		    !drain(h, h->supervisor, supervisor_kinds,
+			handle_supervisor))
+			return;
+		if (n > 0 && fds[2].revents != 0 &&
+		    !drain(h, h->ledger, ledger_kinds, handle_ledger)) {
+			log_error("ledger.gone", "its pair is closed");
+			fds[2].fd = -1; /* poll passes over it */
+			h->ledger_gone = true;
+			forget_questions(h);
+		}
+		refresh(h);
+		counters_set_waiting(h->service.counters, 0,
+		    atomic_load(&h->service.held));
+	}
+}
+
+/* The same while the loops end: operators wait for answers still. */
+static void
+finish(struct http *h)
+{
+	int64_t end = clock_mono_ms() + SERVICE_DRAIN_MS;
+
+	for (size_t i = 0; i < h->loop_count; i++)
+		loop_stop(h->loops[i]);
+	while (clock_mono_ms() < end && !h->ledger_gone) {
+		struct pollfd fd = { .fd = channel_fd(h->ledger),
+			.events = POLLIN };
+		bool busy = false;
+
+		for (size_t i = 0; i < h->loop_count; i++)
+			busy |= loop_is_busy(h->loops[i]);
+		if (!busy)
+			break;
+		if (poll(&fd, 1, WAITERS_BATCH_MS) > 0 &&
+		    !drain(h, h->ledger, ledger_kinds, handle_ledger))
+			h->ledger_gone = true;
+	}
+	for (size_t i = 0; i < h->loop_count; i++)
+		loop_join(h->loops[i]);
+}
+
+/* ---- preparing ---- */
+
+static enum err_code
+read_pem(struct buf *out, const char *path, struct err *e)
+{
+	buf_init(out, HTTP_PEM_MAX);
+	if (path == NULL)
+		return ERR_OK;
+	return file_read(out, path, e);
+}
+
+/* As many descriptors as the system lets us have. */
+static void
+count_room(struct http *h)
+{
+	struct service *s = &h->service;
+	size_t wanted = (size_t)s->conf->http.engines_max + 512;
+	size_t room = 1024;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		room = (size_t)limit.rlim_cur;
+	}
+	room = room > 2 * SERVICE_FDS_RESERVED ? room - SERVICE_FDS_RESERVED
+					       : room / 2;
+	s->connections_max = wanted < room ? wanted : room;
+	/* Some places stay for those who do not wait. */
+	s->held_max = s->connections_max - s->connections_max / 16;
+	if (s->held_max > (size_t)s->conf->http.engines_max)
+		s->held_max = (size_t)s->conf->http.engines_max;
+	if (s->held_max < (size_t)s->conf->http.engines_max)
+		log_warn("http.room",
+		    "engines_max=%" PRId64 " held_max=%zu: the limit of open "
+		    "files (RLIMIT_NOFILE) is too low for more",
+		    s->conf->http.engines_max, s->held_max);
+}
+
+static enum err_code
+block_signals(struct http *h, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+	    pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return err_errno(e, "http: signals");
+	h->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (h->signals < 0)
+		return err_errno(e, "http: signalfd");
+	return ERR_OK;
+}
+
+static enum err_code
+confine(struct http *h, struct err *e)
+{
+	const struct conf *c = h->setup->conf;
+	AUTO_STR store = file_path(c->data_dir, "store");
+	AUTO_STR artifacts = file_path(c->data_dir, "artifacts");
+	struct confine_path paths[] = {
+		{ store, CONFINE_PATH_READ, false },
+		{ artifacts, CONFINE_PATH_READ, true },
+	};
+	struct confine_rules rules = {
+		.calls = CONFINE_READ_FILES | CONFINE_LOCK_FILES |
+		    CONFINE_THREADS | CONFINE_ACCEPT | CONFINE_MESSAGES,
+		.paths = paths,
+		.path_count = 2,
+		.best_effort = c->gate.sandbox == SANDBOX_BEST_EFFORT,
+	};
+
+	return confine_self(&rules, e);
+}
+
+static enum err_code
+make_loops(struct http *h, struct err *e)
+{
+	const struct http_setup *setup = h->setup;
+	bool tls = setup->conf->tls.certificate != NULL;
+
+	if (setup->listener_count == 0 ||
+	    setup->listener_count > SERVICE_LOOPS_MAX)
+		return err_set(e, ERR_LIMIT, "http: 1 to %d listeners",
+		    SERVICE_LOOPS_MAX);
+	for (size_t i = 0; i < setup->listener_count; i++) {
+		TRY(loop_new(&h->loops[i], &h->service, i, setup->listeners[i],
+		    tls ? h->certificate.data : NULL, tls ? h->key.data : NULL,
+		    e));
+		h->loop_count++;
+	}
+	return ERR_OK;
+}
+
+/* All that needs rights which are given up at the end of it. The last good
+ * state is in memory before the first connection is accepted. */
+static enum err_code
+prepare(struct http *h, struct err *e)
+{
+	const struct conf *c = h->setup->conf;
+
+	TRY(block_signals(h, e));
+	TRY(read_pem(&h->certificate, c->tls.certificate, e));
+	TRY(read_pem(&h->key, c->tls.key, e));
+	TRY(service_read_keys(&h->service.keys, c->data_dir, e));
+	count_room(h);
+	refresh(h);
+	TRY(make_loops(h, e));
+	return confine(h, e);
+}
+
+static enum err_code
+run(struct http *h, struct err *e)
+{
+	size_t started = 0;
+	enum err_code code = prepare(h, e);
+
+	while (code == ERR_OK && started < h->loop_count) {
+		code = loop_start(h->loops[started], e);
+		started += code == ERR_OK ? 1 : 0;
+	}
+	if (code == ERR_OK) {
+		log_info("http.serving", "threads=%zu", h->loop_count);
+		control(h);
+		log_info("http.ending", "waiting=%zu",
+		    atomic_load(&h->service.held));
+		finish(h);
+	} else if (started > 0) {
+		_exit(1); /* threads cannot be taken back one by one */
+	}
+	return code;
+}
+
+static void
+http_init(struct http *h, const struct http_setup *setup)
+{
+	int result = pthread_mutex_init(&h->service.lock, NULL);
+
+	assert(result == 0);
+	h->setup = setup;
+	h->signals = -1;
+	h->ledger = channel_new(setup->ledger_fd, "ledger");
+	h->supervisor = channel_new(setup->supervisor_fd, "supervisor");
+	h->service.conf = setup->conf;
+	h->service.counters = setup->counters;
+	h->service.ledger = h->ledger;
+	h->service.started_ms = clock_now_ms();
+}
+
+static void
+http_clear(struct http *h)
+{
+	for (size_t i = 0; i < h->loop_count; i++)
+		loop_free(h->loops[i]);
+	catalog_unref(h->service.catalog);
+	mem_free(h->service.keys);
+	pthread_mutex_destroy(&h->service.lock);
+	store_free(h->store);
+	channel_free(h->ledger);
+	channel_free(h->supervisor);
+	if (h->signals >= 0)
+		close(h->signals);
+	buf_clear(&h->certificate);
+	if (h->key.data != NULL)
+		explicit_bzero(h->key.data, h->key.len);
+	buf_clear(&h->key);
+}
+
+int
+http_main(const struct http_setup *setup)
+{
+	struct http h = { 0 };
+	struct err e = { 0 };
+	enum err_code code;
+
+	http_init(&h, setup);
+	code = run(&h, &e);
+	if (code != ERR_OK)
+		log_error("http.start", "code=%s error=\"%s\"", err_name(code),
+		    e.text);
+	http_clear(&h);
+	return code == ERR_OK ? 0 : 1;
+}

@@ -1,0 +1,65 @@
+#ifndef SERVER_REQUEST_H
+#define SERVER_REQUEST_H
+
+/* A request on its way, for the files that answer one (`*_api.c`). A handler
+ * runs when the request is complete. It never waits: it ends with a reply
+ * (server/reply.h), or with the request held (loop_hold) or handed to the
+ * ledger (loop_ask), and is then called a second time, when there is something
+ * to say. Belongs to the thread of its loop. */
+
+#include <microhttpd.h>
+#include <stdbool.h>
+
+#include "core/buf.h"
+#include "core/channel.h"
+#include "server/auth.h"
+#include "server/loop.h"
+#include "server/route.h"
+#include "server/service.h"
+#include "server/waiters.h"
+
+struct request {
+	struct loop *loop;
+	struct MHD_Connection *connection;
+	struct buf *body; /* NULL: none was sent */
+
+	/* Valid while a handler runs. */
+	struct service *service;
+	const char *method;
+	const char *url; /* as it came, without the query */
+	const struct route_match *match;
+
+	/* These live in the catalog of the loop. */
+	const struct catalog_token *token; /* NULL: none was given */
+	const struct catalog_entry *entry; /* of a poll that is held */
+
+	/* Waiting: see loop.h. */
+	struct waiter waiter;
+	uint64_t action;       /* the id of a question to the ledger, or 0 */
+	struct message *reply; /* its answer; NULL: none came */
+	bool waited;           /* this is the second call */
+
+	size_t received; /* bytes of the body, kept or not */
+	bool suspended;
+	bool counted;        /* among the polls that are held */
+	bool queued;         /* a reply was queued */
+	bool closing;        /* the connection ends with the reply */
+	unsigned int status; /* of the reply */
+};
+
+/* A header of the request, or NULL. */
+const char *request_header(const struct request *r, const char *name);
+
+/* A query parameter, decoded into out: NOT_FOUND when it was not given,
+ * INVALID when it is not text or does not fit. */
+enum err_code request_query(const struct request *r, const char *name,
+    char *out, size_t size, struct err *e) MUST_CHECK;
+
+bool request_is_head(const struct request *r);
+
+/* The address it came from, as text without the port: of the proxy, if there
+ * is one. */
+enum { REQUEST_PEER_SIZE = 64 };
+void request_peer(char out[REQUEST_PEER_SIZE], const struct request *r);
+
+#endif
