@@ -127,7 +127,7 @@ judge_end(struct gate_run *r, const struct child_result *c, const char *what,
 		return GATE_PASSED;
 	case CHILD_FLOODED:
 		return gate_end(r, GATE_FAILED,
-		    "opa %s wrote more than %d MiB: print less", what,
+		    "opa %s wrote more than %d MiB: print less in tests", what,
 		    GATE_OUTPUT_MAX >> 20);
 	case CHILD_CANCELLED:
 		return gate_end(r, GATE_COULD_NOT_RUN,

@@ -453,7 +453,7 @@ tests_see_nothing_of_the_machine(void **state)
 		FILE_OF("a/a_test.rego",
 		    "package a_test\n\ntest_env if {\n"
 		    "\tkeys := {k | some k, _ in opa.runtime().env}\n"
-		    "\tkeys - {\"GOMEMLIMIT\", \"GOMAXPROCS\"} == set()\n}\n\n"
+		    "\tkeys - {\"GOMEMLIMIT\", \"GOMAXPROCS\", \"GOGC\"} == set()\n}\n\n"
 		    "test_net if {\n\tresponse := http.send({\"method\": "
 		    "\"get\", \"url\": \"http://127.0.0.1:9/\", "
 		    "\"raise_error\": false})\n"
