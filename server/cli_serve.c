@@ -9,7 +9,7 @@
 #include "server/supervisor.h"
 
 static const struct cli_option serve_options[] = {
-	{ "config", 'c', "FILE", "server.yaml; see docs/configuration.md" },
+	{ "config", 'c', "FILE", "server.yaml; see docs/settings.md" },
 	{ "repo", 0, "URL", "watch this one repository, without a file" },
 	{ "branch", 0, "NAME", "its branch; default: the remote's own" },
 	{ "listen", 0, "HOST:PORT", "default: 127.0.0.1:8282" },
