@@ -6,16 +6,13 @@
  * it brought is looked at before it is moved into the mirror (repo_take_in).
  * The child alone sees the credentials. */
 
-#include <stdint.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/child.h"
 #include "core/err.h"
 
-enum {
-	FETCH_TIMEOUT_MS = 300000,
-	FETCH_RESULT_MAX = 64 * 1024
-};
+enum { FETCH_TIMEOUT_MS = 300000, FETCH_RESULT_MAX = 64 * 1024 };
 #define FETCH_BYTES_MAX (INT64_C(4) << 30)
 
 /* Where from, and as whom. Strings are borrowed. */
@@ -25,8 +22,8 @@ struct fetch_source {
 	                     * only, unless insecure), ssh://, user@host:path */
 	const char *branch; /* "" or NULL: the remote's default branch */
 	const char *username;
-	const char *password_file;    /* or a token: username may be absent */
-	const char *ssh_key_file;     /* private key */
+	const char *password_file; /* or a token: username may be absent */
+	const char *ssh_key_file;  /* private key */
 	const char *ssh_passphrase_file;
 	const char *known_hosts_file; /* required for ssh */
 	const char *ca_file;          /* for https; NULL: the system's */
@@ -39,10 +36,10 @@ enum fetch_outcome {
 	FETCH_BRANCH_MISSING, /* the host is there, the branch is not */
 	FETCH_EMPTY,          /* the repository has no branch at all */
 	FETCH_DENIED,         /* credentials or the host's key were refused */
-	FETCH_UNREACHABLE,    /* no such host, refused, broken off, not a repo */
-	FETCH_TIMED_OUT,      /* killed at the deadline */
-	FETCH_TOO_LARGE,      /* killed at the byte limit */
-	FETCH_FAILED          /* anything else: message says what */
+	FETCH_UNREACHABLE, /* no such host, refused, broken off, not a repo */
+	FETCH_TIMED_OUT,   /* killed at the deadline */
+	FETCH_TOO_LARGE,   /* killed at the byte limit */
+	FETCH_FAILED       /* anything else: message says what */
 };
 const char *fetch_outcome_name(enum fetch_outcome o);
 
@@ -61,8 +58,8 @@ struct fetch_result {
  * Release with fetch_child_free after starting. */
 struct fetch_child;
 enum err_code fetch_child_new(struct fetch_child **out,
-    const struct fetch_source *source, const char *mirror,
-    const char *incoming, const char *known, struct err *e) MUST_CHECK;
+    const struct fetch_source *source, const char *mirror, const char *incoming,
+    const char *known, struct err *e) MUST_CHECK;
 const struct child_spec *fetch_child_spec(struct fetch_child *c);
 void fetch_child_free(struct fetch_child *c);
 AUTO_FREE(fetch_child)

@@ -16,7 +16,8 @@
 enum {
 	WATCH_BACKOFF_MIN_MS = 1000,
 	WATCH_BACKOFF_MAX_MS = 300000,
-	WATCH_LOCAL_EVERY_MS = 200 /* how often a local repository is looked at */
+	WATCH_LOCAL_EVERY_MS =
+	    200 /* how often a local repository is looked at */
 };
 
 struct watch;
@@ -35,12 +36,13 @@ void watch_done(struct watch *w, enum fetch_outcome o, int64_t mono_ms);
  * change; cheap (a few stat calls); always false for others. */
 bool watch_local_changed(struct watch *w);
 
-/* What a fetched tip means, against the commit that was last followed. */
+/* What a fetched tip means, against the commit that was last followed ("": none
+ * yet, then any tip is to be followed). Both are in the mirror. */
 enum watch_step {
 	WATCH_SAME,      /* nothing new */
 	WATCH_FOLLOW,    /* descends from it: follow */
 	WATCH_REWRITTEN, /* related, but the followed commit is not its ancestor */
-	WATCH_UNRELATED  /* no common history */
+	WATCH_UNRELATED /* no common history */
 };
 enum err_code watch_classify(struct repo *r, const char *followed,
     const char *tip, enum watch_step *out, struct err *e) MUST_CHECK;

@@ -1,0 +1,528 @@
+/* The child of a fetch: it alone holds the credentials, and it alone talks to
+ * the host. It reads secrets before it is confined, fetches afterwards, prints
+ * one line, and ends. One fetch per process, hence the one static struct. */
+
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "policies/fetch_private.h"
+#include "policies/gitlib.h"
+#include "policies/known_hosts.h"
+#include "policies/utf8.h"
+
+enum { SSH_KEY_MAX = 64 * 1024, SECRET_LEAST = 4 };
+
+#define REF_HEADS "refs/heads/"
+
+static struct {
+	struct fetch_child *c;
+	char *password;
+	char *passphrase;
+	struct buf ssh_key;
+	struct buf known_hosts;
+	git_repository *git;
+	git_remote *remote;
+	/* Set where the reason is known, before libgit2 says something else. */
+	bool concluded;
+	bool password_given, key_given, connected;
+	struct fetch_result result;
+} self;
+
+/* -- the result ----------------------------------------------------------- */
+
+/* The first reason stays. */
+static void __attribute__((format(printf, 2, 3)))
+conclude(enum fetch_outcome outcome, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (self.concluded)
+		return;
+	self.concluded = true;
+	self.result.outcome = outcome;
+	va_start(ap, fmt);
+	vsnprintf(self.result.message, sizeof(self.result.message), fmt, ap);
+	va_end(ap);
+}
+
+static void
+blot_out(const char *secret)
+{
+	char *at;
+
+	if (secret == NULL || strlen(secret) < SECRET_LEAST)
+		return;
+	while ((at = strstr(self.result.message, secret)) != NULL)
+		memset(at, '*', strlen(secret));
+}
+
+static int
+print_result(void)
+{
+	const struct fetch_result *r = &self.result;
+	AUTO_STR message = NULL;
+	json_t *j;
+	char *line;
+	int failed = 1;
+
+	blot_out(self.password);
+	blot_out(self.passphrase);
+	message =
+	    utf8_clean(r->message, strlen(r->message), sizeof(r->message));
+	j = json_pack("{s:s, s:s, s:s, s:I, s:s}", "outcome",
+	    fetch_outcome_name(r->outcome), "tip", r->tip, "branch", r->branch,
+	    "bytes", (json_int_t)r->bytes, "message", message);
+	line = json_dumps(j, JSON_COMPACT);
+	if (line != NULL)
+		failed = file_write_all(STDOUT_FILENO, line, strlen(line),
+			     NULL) != ERR_OK ||
+		    file_write_all(STDOUT_FILENO, "\n", 1, NULL) != ERR_OK;
+	free(line);
+	json_decref(j);
+	return failed;
+}
+
+/* -- before confinement --------------------------------------------------- */
+
+static enum err_code
+read_key(struct err *e)
+{
+	struct stat st;
+
+	buf_init(&self.ssh_key, SSH_KEY_MAX);
+	if (stat(self.c->ssh_key_file, &st) != 0)
+		return err_errno(e, "%s", self.c->ssh_key_file);
+	if ((st.st_mode & 077) != 0)
+		return err_set(e, ERR_DENIED,
+		    "%s: others than its owner may read this key; run: chmod "
+		    "600 %s",
+		    self.c->ssh_key_file, self.c->ssh_key_file);
+	return file_read(&self.ssh_key, self.c->ssh_key_file, e);
+}
+
+static enum err_code
+read_secrets(struct err *e)
+{
+	const struct fetch_child *c = self.c;
+
+	if (c->password_file != NULL)
+		TRY(file_read_secret(&self.password, c->password_file, e));
+	if (c->ssh_passphrase_file != NULL)
+		TRY(file_read_secret(&self.passphrase, c->ssh_passphrase_file,
+		    e));
+	if (c->ssh_key_file != NULL)
+		TRY(read_key(e));
+	if (c->known_hosts_file == NULL)
+		return ERR_OK;
+	buf_init(&self.known_hosts, KNOWN_HOSTS_MAX);
+	return file_read(&self.known_hosts, c->known_hosts_file, e);
+}
+
+/* libgit2 asks the host for a kind of key that it finds in the known_hosts
+ * below its "global" folder. Whether the key is right is decided here, in
+ * check_host_key. */
+static enum err_code
+offer_known_hosts(struct err *e)
+{
+	AUTO_STR home = file_path(self.c->incoming, "home");
+	AUTO_STR ssh = file_path(home, ".ssh");
+	AUTO_STR file = file_path(ssh, "known_hosts");
+	int rc;
+
+	if (self.c->parts.kind != FETCH_SSH)
+		return ERR_OK;
+	TRY(file_make_dirs(ssh, e));
+	TRY(file_replace(file, self.known_hosts.data, self.known_hosts.len,
+	    0600, e));
+	rc = git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, GIT_CONFIG_LEVEL_GLOBAL,
+	    home);
+	return rc == 0 ? ERR_OK : gitlib_err(e, rc, "%s", home);
+}
+
+static enum err_code
+make_folder(struct err *e)
+{
+	const struct fetch_child *c = self.c;
+	AUTO_STR info = file_path(c->incoming, "objects/info");
+	AUTO_STR alternates = file_path(info, "alternates");
+	AUTO_STR objects = mem_printf("%s/objects\n", c->mirror);
+	int rc;
+
+	/* No folder is made, hence no mode is set, after confinement. */
+	TRY(file_make_dirs(info, e));
+	TRY(file_replace(alternates, objects, strlen(objects), 0600, e));
+	rc = git_repository_init(&self.git, c->incoming, 1);
+	return rc == 0 ? ERR_OK : gitlib_err(e, rc, "%s", c->incoming);
+}
+
+static enum err_code
+prepare(struct err *e)
+{
+	int rc;
+
+	TRY(gitlib_init(e));
+	TRY(read_secrets(e));
+	if (self.c->ca_file != NULL) {
+		rc = git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS,
+		    self.c->ca_file, NULL);
+		if (rc != 0)
+			return gitlib_err(e, rc, "%s: no certificates in it",
+			    self.c->ca_file);
+	}
+	TRY(make_folder(e));
+	return offer_known_hosts(e);
+}
+
+int
+fetch_prepare(void *arg)
+{
+	struct err e;
+
+	self.c = arg;
+	/* A fault of the configuration's is a result like others. */
+	if (prepare(&e) != ERR_OK)
+		conclude(FETCH_FAILED, "%s", e.text);
+	return 0;
+}
+
+/* -- what libgit2 asks ---------------------------------------------------- */
+
+static const char *
+user_name(const char *from_url)
+{
+	/* libssh2 cannot change the user that the url began with. */
+	bool fixed = self.c->parts.kind == FETCH_SSH && from_url != NULL &&
+	    from_url[0] != '\0';
+
+	if (self.c->username != NULL && !fixed)
+		return self.c->username;
+	return from_url != NULL && from_url[0] != '\0' ? from_url : "git";
+}
+
+static int
+deny(const char *why)
+{
+	conclude(FETCH_DENIED, "%s", why);
+	return GIT_EAUTH;
+}
+
+/* Asked again after the host refused what was given: once is enough. */
+static int
+on_credential(git_credential **out, const char *url, const char *from_url,
+    unsigned int allowed, void *arg)
+{
+	(void)url;
+	(void)arg;
+	if ((allowed & GIT_CREDENTIAL_USERNAME) != 0)
+		return git_credential_username_new(out, user_name(from_url));
+	if ((allowed & GIT_CREDENTIAL_SSH_MEMORY) != 0 &&
+	    self.ssh_key.len > 0) {
+		if (self.key_given)
+			return deny("the host does not accept the key in "
+				    "ssh_key_file; add its public half there, "
+				    "or check the passphrase (RSA keys are "
+				    "often refused: use ed25519)");
+		self.key_given = true;
+		return git_credential_ssh_key_memory_new(out,
+		    user_name(from_url), NULL, self.ssh_key.data,
+		    self.passphrase);
+	}
+	if ((allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT) != 0 &&
+	    self.password != NULL) {
+		if (self.password_given)
+			return deny("the host does not accept the user or the "
+				    "password (or token) in password_file");
+		self.password_given = true;
+		return git_credential_userpass_plaintext_new(out,
+		    user_name(from_url), self.password);
+	}
+	return deny("the host asks for a credential that is not configured; "
+		    "set credentials.password_file (https) or "
+		    "credentials.ssh_key_file (ssh)");
+}
+
+static int
+check_host_key(const git_cert_hostkey *key)
+{
+	const struct fetch_url *u = &self.c->parts;
+
+	if ((key->type & GIT_CERT_SSH_RAW) == 0)
+		return deny("the host's key cannot be read");
+	switch (known_hosts_check(self.known_hosts.data, self.known_hosts.len,
+	    u->host, u->port, key->hostkey, key->hostkey_len)) {
+	case KNOWN_HOSTS_MATCH:
+		return 0;
+	case KNOWN_HOSTS_UNKNOWN:
+		conclude(FETCH_DENIED,
+		    "known_hosts_file has no key of %s port %d: run ssh-keyscan "
+		    "-p %d %s, compare the key with what the host's owner "
+		    "publishes, and add it",
+		    u->host, u->port, u->port, u->host);
+		break;
+	case KNOWN_HOSTS_MISMATCH:
+		conclude(FETCH_DENIED,
+		    "%s port %d shows another key than the pinned ones: "
+		    "somebody is in between, or the host was set up anew; ask "
+		    "its owner, then run ssh-keyscan -p %d %s and replace the "
+		    "key in known_hosts_file",
+		    u->host, u->port, u->port, u->host);
+		break;
+	case KNOWN_HOSTS_REVOKED:
+		conclude(FETCH_DENIED,
+		    "%s shows a key that known_hosts_file marks as revoked",
+		    u->host);
+		break;
+	}
+	return GIT_ECERTIFICATE;
+}
+
+static int
+on_certificate(git_cert *cert, int valid, const char *host, void *arg)
+{
+	(void)host;
+	(void)arg;
+	if (cert->cert_type == GIT_CERT_HOSTKEY_LIBSSH2) {
+		const void *key = cert;
+
+		return check_host_key(key);
+	}
+	if (valid)
+		return 0;
+	conclude(FETCH_DENIED,
+	    "the certificate of %s is not valid for it; when it is signed by a "
+	    "CA of your own, name that as credentials.ca_file",
+	    self.c->parts.host);
+	return GIT_ECERTIFICATE;
+}
+
+static int
+on_progress(const git_indexer_progress *progress, void *arg)
+{
+	(void)arg;
+	self.result.bytes = (int64_t)progress->received_bytes;
+	if (self.result.bytes <= self.c->bytes_max)
+		return 0;
+	conclude(FETCH_TOO_LARGE,
+	    "more than %lld bytes; raise fetch_max if this repository may be "
+	    "that large",
+	    (long long)self.c->bytes_max);
+	return GIT_EUSER;
+}
+
+/* -- fetching ------------------------------------------------------------- */
+
+static void
+conclude_failure(int rc, const char *what)
+{
+	const git_error *last = git_error_last();
+	const char *text = last != NULL ? last->message : "unknown reason";
+	int class = last != NULL ? last->klass : GIT_ERROR_NONE;
+	enum fetch_outcome outcome = FETCH_FAILED;
+
+	if (rc == GIT_EAUTH || rc == GIT_ECERTIFICATE ||
+	    (class == GIT_ERROR_HTTP &&
+		(strstr(text, "401") != NULL || strstr(text, "403") != NULL)))
+		outcome = FETCH_DENIED;
+	else if (strstr(text, strerror(EFBIG)) != NULL)
+		outcome = FETCH_TOO_LARGE;
+	else if (!self.connected || class == GIT_ERROR_NET ||
+	    class == GIT_ERROR_SSH || class == GIT_ERROR_HTTP ||
+	    class == GIT_ERROR_SSL)
+		outcome = FETCH_UNREACHABLE;
+	conclude(outcome, "%s: %s", what, text);
+}
+
+/* A redirect is not followed: it could lead the credential elsewhere. */
+static int
+connect_remote(const git_remote_callbacks *callbacks)
+{
+	git_remote_connect_options options;
+	int rc =
+	    git_remote_create_anonymous(&self.remote, self.git, self.c->url);
+
+	if (rc == 0)
+		rc = git_remote_connect_options_init(&options,
+		    GIT_REMOTE_CONNECT_OPTIONS_VERSION);
+	if (rc == 0) {
+		options.callbacks = *callbacks;
+		options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+		rc = git_remote_connect_ext(self.remote, GIT_DIRECTION_FETCH,
+		    &options);
+	}
+	if (rc != 0)
+		conclude_failure(rc, "connect");
+	else
+		self.connected = true;
+	return rc;
+}
+
+static bool
+has_prefix(const char *s, const char *prefix)
+{
+	return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* Fills result.branch; false when there is none and that was concluded. */
+static bool
+choose_branch(size_t branches)
+{
+	git_buf name = GIT_BUF_INIT;
+	const char *branch = self.c->branch;
+	bool found = true;
+
+	if (branches == 0) {
+		conclude(FETCH_EMPTY,
+		    "the repository has no branch: nothing was ever pushed, or "
+		    "all was deleted");
+		return false;
+	}
+	if (branch[0] == '\0') {
+		if (git_remote_default_branch(&name, self.remote) == 0 &&
+		    has_prefix(name.ptr, REF_HEADS))
+			branch = name.ptr + strlen(REF_HEADS);
+		else
+			found = false;
+	}
+	if (!found)
+		conclude(FETCH_BRANCH_MISSING,
+		    "the repository says no default branch; set one: branch: "
+		    "main");
+	else
+		(void)snprintf(self.result.branch, sizeof(self.result.branch),
+		    "%s", branch);
+	git_buf_dispose(&name);
+	return found;
+}
+
+static bool
+find_tip(void)
+{
+	const git_remote_head **heads;
+	size_t count, branches = 0;
+	int rc = git_remote_ls(&heads, &count, self.remote);
+
+	if (rc != 0) {
+		conclude_failure(rc, "list the branches");
+		return false;
+	}
+	for (size_t i = 0; i < count; i++)
+		branches += has_prefix(heads[i]->name, REF_HEADS);
+	if (!choose_branch(branches))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (has_prefix(heads[i]->name, REF_HEADS) &&
+		    strcmp(heads[i]->name + strlen(REF_HEADS),
+			self.result.branch) == 0) {
+			gitlib_hex(self.result.tip, &heads[i]->oid);
+			return true;
+		}
+	conclude(FETCH_BRANCH_MISSING,
+	    "the repository has no branch \"%s\" (deleted, renamed?); set "
+	    "branch: to the right one",
+	    self.result.branch);
+	return false;
+}
+
+/* libgit2 tells the host what we have by the refs of this repository. */
+static void
+say_what_we_have(const char *ref)
+{
+	GITLIB_AUTO(reference, made);
+	git_oid id;
+
+	if (self.c->known[0] == '\0' ||
+	    git_oid_fromstr(&id, self.c->known) != 0)
+		return;
+	(void)git_reference_create(&made, self.git, ref, &id, 1, NULL);
+}
+
+static int
+download(const git_remote_callbacks *callbacks)
+{
+	AUTO_STR ref = mem_printf(REF_HEADS "%s", self.result.branch);
+	AUTO_STR refspec = mem_printf("+%s:refs/edict/tip", ref);
+	char *refspecs[] = { refspec };
+	git_strarray array = { refspecs, 1 };
+	git_fetch_options options;
+	int rc = git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
+
+	say_what_we_have(ref);
+	options.callbacks = *callbacks;
+	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
+	options.prune = GIT_FETCH_NO_PRUNE;
+	options.update_fetchhead = 0;
+	options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+	if (rc == 0)
+		rc = git_remote_download(self.remote, &array, &options);
+	if (rc != 0)
+		conclude_failure(rc, "fetch");
+	return rc;
+}
+
+static void
+check_tip(void)
+{
+	GITLIB_AUTO(odb, odb);
+	git_object_t type = GIT_OBJECT_INVALID;
+	git_oid id;
+	size_t size;
+
+	if (git_repository_odb(&odb, self.git) != 0 ||
+	    git_oid_fromstr(&id, self.result.tip) != 0 ||
+	    git_odb_refresh(odb) != 0 ||
+	    git_odb_read_header(&size, &type, odb, &id) != 0)
+		conclude(FETCH_FAILED, "the host did not send commit %s",
+		    self.result.tip);
+	else if (type != GIT_OBJECT_COMMIT)
+		conclude(FETCH_FAILED, "branch %s names a %s, not a commit",
+		    self.result.branch, git_object_type2string(type));
+	else
+		conclude(FETCH_OK, "%s", "");
+}
+
+static void
+fetch(void)
+{
+	git_remote_callbacks callbacks;
+
+	if (git_remote_init_callbacks(&callbacks,
+		GIT_REMOTE_CALLBACKS_VERSION) != 0)
+		return;
+	callbacks.credentials = on_credential;
+	callbacks.certificate_check = on_certificate;
+	callbacks.transfer_progress = on_progress;
+	if (connect_remote(&callbacks) != 0 || !find_tip())
+		return;
+	if (strcmp(self.result.tip, self.c->known) == 0) {
+		conclude(FETCH_UNCHANGED, "%s", "");
+		return;
+	}
+	if (download(&callbacks) == 0)
+		check_tip();
+}
+
+int
+fetch_main(void *arg)
+{
+	(void)arg;
+	/* Over the limit a write fails with EFBIG, and libgit2 reports that. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (!self.concluded)
+		fetch();
+	conclude(FETCH_FAILED, "libgit2 did not start the fetch");
+	if (self.result.outcome != FETCH_OK)
+		log_debug("fetch.ended", "repo=%s outcome=%s", self.c->name,
+		    fetch_outcome_name(self.result.outcome));
+	return print_result();
+}
