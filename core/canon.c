@@ -441,15 +441,17 @@ static enum err_code
 close_frame(struct canon_reader *r, struct value **out)
 {
 	const struct frame *f = &r->frames[--r->depth];
-	struct value **from = r->list + f->base;
 	size_t n = r->list_count - f->base;
 	struct value *v = f->v;
+	struct value **from;
 
 	r->pos++;
 	r->list_count = f->base;
 	*out = v;
 	if (n == 0)
 		return ERR_OK;
+	/* Not before: with nothing read yet there is no list. */
+	from = r->list + f->base;
 	if (v->kind == VALUE_ARRAY) {
 		v->count = n;
 		v->items = document_pointers(r->document, n);
