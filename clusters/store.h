@@ -54,6 +54,8 @@ enum err_code store_data_version(struct store *s, int64_t *out, struct err *e)
  * long; end is also what releases after a failure. */
 enum err_code store_snapshot_begin(struct store *s, struct err *e) MUST_CHECK;
 void store_snapshot_end(struct store *s);
+/* Is a transaction or a snapshot open? Then it is as of one moment already. */
+bool store_is_inside(const struct store *s);
 
 /* Where the files are: data_dir/artifacts/aa/SHA256.tar.gz (signed) and
  * data_dir/contents/aa/SHA256.tar.gz (unsigned); mem_ memory. */

@@ -1,0 +1,345 @@
+#include "clusters/catalog.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "clusters/store_view.h"
+#include "core/buf.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "signing/digest.h"
+
+/* The bytes of one artifact, shared by all catalogs that serve it. */
+struct catalog_blob {
+	_Atomic size_t refs;
+	char sha256[STORE_DIGEST_SIZE];
+	char etag[CATALOG_ETAG_SIZE];
+	char *data;
+	size_t size;
+};
+
+/* A catalog's hold on one of them. */
+struct held_blob {
+	struct catalog_blob *blob;
+	UT_hash_handle hh;
+};
+
+struct catalog {
+	_Atomic size_t refs;
+	json_t *rows; /* the texts that entries point into */
+	json_t *tokens_rows;
+	struct catalog_entry *entries;          /* sorted by cluster, bundle */
+	const struct catalog_entry **by_bundle; /* by bundle, cluster */
+	size_t count;
+	size_t missing;
+	struct catalog_token *tokens; /* sorted by digest */
+	size_t token_count;
+	struct held_blob *blobs; /* uthash by sha256 */
+};
+
+static void
+blob_unref(struct catalog_blob *b)
+{
+	if (atomic_fetch_sub(&b->refs, 1) != 1)
+		return;
+	mem_free(b->data);
+	mem_free(b);
+}
+
+static struct held_blob *
+find_blob(const struct catalog *c, const char *sha256)
+{
+	struct held_blob *found = NULL;
+
+	if (c != NULL)
+		HASH_FIND(hh, c->blobs, sha256, STORE_DIGEST_SIZE - 1, found);
+	return found;
+}
+
+/* Takes over the reference. */
+static void
+hold_blob(struct catalog *c, struct catalog_blob *b)
+{
+	struct held_blob *held = mem_zalloc(sizeof *held);
+
+	held->blob = b;
+	HASH_ADD_KEYPTR(hh, c->blobs, b->sha256, STORE_DIGEST_SIZE - 1, held);
+}
+
+static enum err_code
+read_blob(struct catalog_blob **out, const char *data_dir, const char *sha256,
+    int64_t size, struct err *e)
+{
+	AUTO_STR path = store_artifact_path(data_dir, sha256);
+	AUTO_BUF bytes;
+	char digest[DIGEST_HEX_SIZE];
+	struct catalog_blob *b;
+
+	buf_init(&bytes,
+	    size >= 0 && size <= CATALOG_ARTIFACT_MAX ? (size_t)size : 0);
+	TRY(file_read(&bytes, path, e));
+	digest_hex(digest, bytes.data, bytes.len);
+	if (strcmp(digest, sha256) != 0)
+		return err_set(e, ERR_CORRUPT,
+		    "%s: its SHA-256 is %s; it is not served", path, digest);
+	b = mem_zalloc(sizeof *b);
+	atomic_init(&b->refs, 1);
+	memcpy(b->sha256, digest, sizeof b->sha256);
+	(void)snprintf(b->etag, sizeof b->etag, "\"sha256:%s\"", digest);
+	b->data = buf_steal(&bytes, &b->size);
+	*out = b;
+	return ERR_OK;
+}
+
+/* From this catalog, else the one before, else the file. */
+static enum err_code
+get_blob(struct catalog *c, const struct catalog *previous,
+    const char *data_dir, const char *sha256, int64_t size,
+    const struct catalog_blob **out, struct err *e)
+{
+	const struct held_blob *held = find_blob(c, sha256);
+	struct catalog_blob *b;
+
+	if (held != NULL) {
+		*out = held->blob;
+		return ERR_OK;
+	}
+	held = find_blob(previous, sha256);
+	if (held != NULL) {
+		b = held->blob;
+		atomic_fetch_add(&b->refs, 1);
+	} else {
+		TRY(read_blob(&b, data_dir, sha256, size, e));
+	}
+	hold_blob(c, b);
+	*out = b;
+	return ERR_OK;
+}
+
+static const char *
+text_of(const json_t *row, const char *key)
+{
+	return json_string_value(json_object_get(row, key));
+}
+
+static enum err_code
+add_entry(struct catalog *c, const json_t *row, const char *data_dir,
+    const struct catalog *previous, struct err *e)
+{
+	const char *sha256 = text_of(row, "sha256");
+	const struct catalog_blob *blob;
+
+	TRY(get_blob(c, previous, data_dir, sha256,
+	    json_integer_value(json_object_get(row, "size")), &blob, e));
+	c->entries[c->count++] = (struct catalog_entry){
+		.cluster = text_of(row, "cluster"),
+		.bundle = text_of(row, "bundle"),
+		.revision = text_of(row, "revision"),
+		.sha256 = blob->sha256,
+		.etag = blob->etag,
+		.data = blob->data,
+		.size = blob->size,
+		.serial = json_integer_value(json_object_get(row, "serial")),
+	};
+	return ERR_OK;
+}
+
+static int
+by_bundle(const void *a, const void *b)
+{
+	const struct catalog_entry *const *x = a;
+	const struct catalog_entry *const *y = b;
+	int order = strcmp((*x)->bundle, (*y)->bundle);
+
+	return order != 0 ? order : strcmp((*x)->cluster, (*y)->cluster);
+}
+
+/* What cannot be read is left out: everybody else goes on being served. */
+static void
+add_entries(struct catalog *c, const char *data_dir,
+    const struct catalog *previous)
+{
+	size_t i;
+	json_t *row;
+
+	c->entries = mem_array(json_array_size(c->rows), sizeof *c->entries);
+	json_array_foreach(c->rows, i, row) {
+		struct err why;
+
+		if (add_entry(c, row, data_dir, previous, &why) == ERR_OK)
+			continue;
+		c->missing++;
+		log_error("catalog.missing", "cluster=%s bundle=%s error=%s",
+		    text_of(row, "cluster"), text_of(row, "bundle"), why.text);
+	}
+	c->by_bundle = mem_array(c->count, sizeof *c->by_bundle);
+	for (i = 0; i < c->count; i++)
+		c->by_bundle[i] = &c->entries[i];
+	if (c->count > 1)
+		qsort(c->by_bundle, c->count, sizeof *c->by_bundle, by_bundle);
+}
+
+static void
+add_tokens(struct catalog *c)
+{
+	size_t i;
+	json_t *row;
+
+	c->tokens =
+	    mem_array(json_array_size(c->tokens_rows), sizeof *c->tokens);
+	json_array_foreach(c->tokens_rows, i, row) {
+		struct catalog_token *t = &c->tokens[c->token_count++];
+
+		(void)snprintf(t->digest, sizeof t->digest, "%s",
+		    text_of(row, "digest"));
+		t->name = text_of(row, "name");
+		t->role = strcmp(text_of(row, "role"), "admin") == 0
+		    ? CATALOG_ADMIN
+		    : CATALOG_ENGINE;
+		t->cluster = text_of(row, "cluster");
+		t->expires_ms =
+		    json_integer_value(json_object_get(row, "expires_ms"));
+	}
+}
+
+enum err_code
+catalog_load(struct catalog **out, struct store *s, const char *data_dir,
+    const struct catalog *previous, struct err *e)
+{
+	struct catalog *c = mem_zalloc(sizeof *c);
+	enum err_code code;
+
+	atomic_init(&c->refs, 1);
+	code = store_snapshot_begin(s, e);
+	if (code == ERR_OK)
+		code = store_view_served(s, &c->rows, e);
+	if (code == ERR_OK)
+		code = store_view_tokens(s, &c->tokens_rows, e);
+	store_snapshot_end(s);
+	if (code != ERR_OK) {
+		catalog_unref(c);
+		return code;
+	}
+	add_entries(c, data_dir, previous);
+	add_tokens(c);
+	*out = c;
+	return ERR_OK;
+}
+
+struct catalog *
+catalog_ref(struct catalog *c)
+{
+	atomic_fetch_add(&c->refs, 1);
+	return c;
+}
+
+void
+catalog_unref(struct catalog *c)
+{
+	struct held_blob *held, *next;
+
+	if (c == NULL || atomic_fetch_sub(&c->refs, 1) != 1)
+		return;
+	HASH_ITER(hh, c->blobs, held, next) {
+		HASH_DEL(c->blobs, held);
+		blob_unref(held->blob);
+		mem_free(held);
+	}
+	mem_free(c->entries);
+	mem_free(c->by_bundle);
+	mem_free(c->tokens);
+	json_decref(c->rows);
+	json_decref(c->tokens_rows);
+	mem_free(c);
+}
+
+static int
+find_entry(const void *key, const void *item)
+{
+	const struct catalog_entry *k = key;
+	const struct catalog_entry *i = item;
+	int order = strcmp(k->cluster, i->cluster);
+
+	return order != 0 ? order : strcmp(k->bundle, i->bundle);
+}
+
+const struct catalog_entry *
+catalog_find(const struct catalog *c, const char *cluster, const char *bundle)
+{
+	struct catalog_entry key = { .cluster = cluster, .bundle = bundle };
+
+	if (c->count == 0)
+		return NULL;
+	return bsearch(&key, c->entries, c->count, sizeof key, find_entry);
+}
+
+static int
+find_token(const void *key, const void *item)
+{
+	const struct catalog_token *t = item;
+
+	return strcmp(key, t->digest);
+}
+
+const struct catalog_token *
+catalog_token(const struct catalog *c, const char *digest)
+{
+	if (c->token_count == 0)
+		return NULL;
+	return bsearch(digest, c->tokens, c->token_count, sizeof *c->tokens,
+	    find_token);
+}
+
+/* The first entry, in the order of bundles, that is not before this one. */
+static size_t
+lower_bound(const struct catalog *c, const char *bundle)
+{
+	size_t low = 0;
+	size_t high = c->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(c->by_bundle[middle]->bundle, bundle) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct catalog_entry *const *
+catalog_having(const struct catalog *c, const char *bundle, size_t *count)
+{
+	size_t first = lower_bound(c, bundle);
+	size_t end = first;
+
+	while (end < c->count && strcmp(c->by_bundle[end]->bundle, bundle) == 0)
+		end++;
+	*count = end - first;
+	return c->by_bundle + first;
+}
+
+size_t
+catalog_count(const struct catalog *c)
+{
+	return c->count;
+}
+
+const struct catalog_entry *
+catalog_at(const struct catalog *c, size_t i)
+{
+	assert(i < c->count);
+	return &c->entries[i];
+}
+
+size_t
+catalog_missing(const struct catalog *c)
+{
+	return c->missing;
+}

@@ -1,0 +1,449 @@
+#include "clusters/cluster_set.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+
+enum { TARGETS_STEP = 32 };
+
+enum err_code
+cluster_set_load(struct cluster_set *out, struct store *s, const char *cluster,
+    struct err *e)
+{
+	struct store_assignments list = { 0 };
+
+	TRY(store_assignments(s, cluster, NULL, &list, e));
+	*out = (struct cluster_set){ .count = list.count };
+	(void)snprintf(out->cluster, sizeof out->cluster, "%s", cluster);
+	out->members = mem_array(list.count, sizeof *out->members);
+	for (size_t i = 0; i < list.count; i++) {
+		struct cluster_member *m = &out->members[i];
+
+		m->old = list.items[i];
+		m->event = ASSIGN_EVENTS;
+		assignment_copy(&m->now, &m->old);
+	}
+	mem_free(list.items); /* what is in them was moved to old */
+	return ERR_OK;
+}
+
+static void
+forget_roots(struct cluster_member *m)
+{
+	json_decref(m->roots);
+	m->roots = NULL;
+	mem_free(STEAL(m->root_texts));
+}
+
+void
+cluster_set_clear(struct cluster_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		assignment_clear(&set->members[i].old);
+		assignment_clear(&set->members[i].now);
+		forget_roots(&set->members[i]);
+	}
+	mem_free(set->members);
+	*set = (struct cluster_set){ 0 };
+}
+
+struct cluster_member *
+cluster_set_find(struct cluster_set *set, const char *bundle)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (strcmp(set->members[i].now.bundle, bundle) == 0)
+			return &set->members[i];
+	return NULL;
+}
+
+/* Fills in what engines would get. NOT_FOUND: nothing is stored. */
+static enum err_code
+complete_target(struct store *s, const char *bundle, struct assign_target *t,
+    struct err *e)
+{
+	struct store_artifact found;
+
+	TRY(store_has_content(s, bundle, t->content, &found, e));
+	memcpy(t->revision, found.revision, sizeof t->revision);
+	memcpy(t->artifact, found.sha256, sizeof t->artifact);
+	return ERR_OK;
+}
+
+static enum err_code
+mark_ancestor(struct store *s, const struct assignment *a,
+    struct assign_target *t, struct err *e)
+{
+	struct store_owner owner;
+
+	t->ancestor = false;
+	if (a->current_with[0] == '\0' || t->line <= a->line)
+		return ERR_OK; /* the place alone decides */
+	TRY(store_bundle_owner(s, a->bundle, &owner, e));
+	return store_is_ancestor(s, owner.repository, t->commit,
+	    a->current_with, &t->ancestor, e);
+}
+
+enum search { SEARCH_ON, SEARCH_FOUND, SEARCH_OVER };
+
+/* One candidate, deepest first. A quarantined one is kept in *skipped. */
+static enum err_code
+consider(struct store *s, const struct assignment *a, struct assign_target *t,
+    struct assign_target *skipped, enum search *state, struct err *e)
+{
+	enum err_code code;
+
+	*state = SEARCH_ON;
+	TRY(mark_ancestor(s, a, t, e));
+	if (!assign_comes_after(a, t)) {
+		*state = SEARCH_OVER; /* so are all that are less deep */
+		return ERR_OK;
+	}
+	if (assign_quarantined(a, t->content)) {
+		if (skipped->commit[0] == '\0')
+			*skipped = *t;
+		return ERR_OK;
+	}
+	code = complete_target(s, a->bundle, t, e);
+	if (code == ERR_OK)
+		*state = SEARCH_FOUND;
+	return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+/* The newest that the assignment may go to; NOT_FOUND (without a text): there
+ * is none. */
+static enum err_code
+find_target(struct store *s, const struct assignment *a,
+    struct assign_target *out, struct assign_target *skipped, struct err *e)
+{
+	enum search state = SEARCH_ON;
+
+	*skipped = (struct assign_target){ 0 };
+	for (size_t skip = 0; state == SEARCH_ON; skip += TARGETS_STEP) {
+		struct store_targets list = { 0 };
+		enum err_code code = ERR_OK;
+
+		TRY(store_passing_revisions(s, a->bundle, TARGETS_STEP, skip,
+		    &list, e));
+		if (list.count == 0)
+			state = SEARCH_OVER;
+		for (size_t i = 0;
+		     i < list.count && state == SEARCH_ON && code == ERR_OK;
+		     i++) {
+			code =
+			    consider(s, a, &list.items[i], skipped, &state, e);
+			if (state == SEARCH_FOUND)
+				*out = list.items[i];
+		}
+		store_targets_clear(&list);
+		if (code != ERR_OK)
+			return code;
+	}
+	return state == SEARCH_FOUND ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static enum err_code
+follow_member(struct store *s, struct cluster_member *m,
+    const struct assign_who *who, struct err *e)
+{
+	struct assign_target t, skipped;
+	bool member;
+	enum err_code code;
+
+	if (m->now.mode != ASSIGN_FOLLOWING)
+		return ERR_OK;
+	assign_block(&m->now, NULL);
+	TRY(store_is_member(s, m->now.cluster, m->now.bundle, &member, e));
+	if (!member) {
+		assign_block(&m->now,
+		    "no longer defined for this cluster; served as it is");
+		return ERR_OK;
+	}
+	code = find_target(s, &m->now, &t, &skipped, e);
+	if (code == ERR_OK) {
+		m->step = assign_follow(&m->now, &t, who);
+		m->event = ASSIGN_FOLLOW;
+	} else if (code == ERR_NOT_FOUND && skipped.commit[0] != '\0') {
+		(void)assign_follow(&m->now, &skipped, who);
+	}
+	return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+static enum err_code
+begin_member(struct store *s, struct cluster_set *set, const char *bundle,
+    const struct assign_who *who, struct err *e)
+{
+	struct cluster_member m = { .event = ASSIGN_BEGIN,
+		.step = ASSIGN_MOVED };
+	struct assign_target t, skipped;
+	enum err_code code;
+
+	(void)snprintf(m.now.cluster, sizeof m.now.cluster, "%s", set->cluster);
+	(void)snprintf(m.now.bundle, sizeof m.now.bundle, "%s", bundle);
+	m.now.line = m.now.depth = -1;
+	code = find_target(s, &m.now, &t, &skipped, e);
+	if (code == ERR_NOT_FOUND)
+		return ERR_OK; /* nothing of it has passed yet */
+	if (code != ERR_OK)
+		return code;
+	assign_begin(&m.now, &t, who);
+	set->members =
+	    mem_grow(set->members, set->count + 1, sizeof *set->members);
+	set->members[set->count++] = m;
+	return ERR_OK;
+}
+
+static enum err_code
+load_roots(struct store *s, struct cluster_member *m, struct err *e)
+{
+	size_t i;
+	json_t *root;
+
+	if (m->roots != NULL)
+		return ERR_OK;
+	TRY(store_content_roots(s, m->now.bundle, m->now.content, &m->roots,
+	    e));
+	m->root_texts =
+	    mem_array(json_array_size(m->roots), sizeof *m->root_texts);
+	json_array_foreach(m->roots, i, root) {
+		const char *text = json_string_value(root);
+
+		if (text == NULL)
+			return err_set(e, ERR_CORRUPT,
+			    "bundle %s: its stored roots are not texts",
+			    m->now.bundle);
+		m->root_texts[i] = text;
+	}
+	return ERR_OK;
+}
+
+static bool
+any_moved(const struct cluster_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->members[i].step == ASSIGN_MOVED)
+			return true;
+	return false;
+}
+
+/* The first two members that cannot be loaded together. */
+static enum err_code
+find_clash(struct store *s, struct cluster_set *set, bool *found,
+    struct assign_clash *out, struct err *e)
+{
+	struct assign_member *view;
+	enum err_code code = ERR_OK;
+
+	if (!any_moved(set))
+		return ERR_OK;
+	view = mem_array(set->count, sizeof *view);
+	for (size_t i = 0; i < set->count && code == ERR_OK; i++) {
+		struct cluster_member *m = &set->members[i];
+
+		view[i].bundle = m->now.bundle;
+		if (m->absent)
+			continue; /* no roots: no clash */
+		code = load_roots(s, m, e);
+		if (code != ERR_OK)
+			break;
+		view[i].roots = m->root_texts;
+		view[i].count = json_array_size(m->roots);
+		view[i].moved = m->step == ASSIGN_MOVED;
+	}
+	if (code == ERR_OK)
+		*found = assign_clashes(view, set->count, out);
+	mem_free(view);
+	return code;
+}
+
+/* Puts a member back to where it was, with the reason. */
+static void
+take_back(struct cluster_set *set, size_t i, size_t other, const char *root,
+    const char *other_root)
+{
+	struct cluster_member *m = &set->members[i];
+	AUTO_STR why = mem_printf(
+	    "commit %s: its root \"%s\" overlaps root \"%s\" of bundle %s in "
+	    "cluster %s",
+	    m->now.current_with, root, other_root,
+	    set->members[other].now.bundle, set->cluster);
+	struct assign_who who = { m->now.by, m->now.at_ms, m->now.reason };
+	struct assignment now;
+
+	log_warn("assign.blocked", "cluster=%s bundle=%s reason=%s",
+	    set->cluster, m->now.bundle, why);
+	forget_roots(m);
+	m->step = ASSIGN_SAME;
+	if (m->event == ASSIGN_BEGIN) {
+		m->absent = true;
+		return;
+	}
+	assignment_copy(&now, &m->old);
+	if (m->event == ASSIGN_RESUME)
+		(void)assign_resume(&now, NULL, &who);
+	assign_block(&now, why);
+	assignment_clear(&m->now);
+	m->now = now;
+}
+
+/* Ends: each round takes one move back. */
+static enum err_code
+settle(struct cluster_set *set, struct store *s, struct err *e)
+{
+	for (;;) {
+		struct assign_clash c;
+		bool found = false;
+
+		TRY(find_clash(s, set, &found, &c, e));
+		if (!found)
+			return ERR_OK;
+		if (set->members[c.second].step == ASSIGN_MOVED)
+			take_back(set, c.second, c.first, c.second_root,
+			    c.first_root);
+		else
+			take_back(set, c.first, c.second, c.first_root,
+			    c.second_root);
+	}
+}
+
+enum err_code
+cluster_set_follow(struct cluster_set *set, struct store *s,
+    const struct assign_who *who, struct err *e)
+{
+	struct store_names missing = { 0 };
+	enum err_code code = ERR_OK;
+
+	for (size_t i = 0; i < set->count; i++)
+		TRY(follow_member(s, &set->members[i], who, e));
+	TRY(store_members_missing(s, set->cluster, &missing, e));
+	for (size_t i = 0; i < missing.count && code == ERR_OK; i++)
+		code = begin_member(s, set, missing.names[i], who, e);
+	store_names_clear(&missing);
+	if (code != ERR_OK)
+		return code;
+	return settle(set, s, e);
+}
+
+enum err_code
+cluster_set_resume(struct cluster_set *set, struct store *s, const char *bundle,
+    const struct assign_who *who, struct err *e)
+{
+	struct cluster_member *m = cluster_set_find(set, bundle);
+	struct assign_target t, skipped;
+	enum err_code code = ERR_NOT_FOUND;
+	bool member;
+
+	assert(m != NULL);
+	TRY(assign_allowed(&m->now, ASSIGN_RESUME, e));
+	TRY(store_is_member(s, set->cluster, bundle, &member, e));
+	m->now.quarantine_count = 0; /* resuming lifts it */
+	if (member)
+		code = find_target(s, &m->now, &t, &skipped, e);
+	if (code != ERR_OK && code != ERR_NOT_FOUND)
+		return code;
+	m->event = ASSIGN_RESUME;
+	m->step = assign_resume(&m->now, code == ERR_OK ? &t : NULL, who);
+	return settle(set, s, e);
+}
+
+enum err_code
+cluster_set_rollback(struct cluster_set *set, struct store *s,
+    const char *bundle, const struct assign_target *t,
+    const struct assign_who *who, struct err *e)
+{
+	struct cluster_member *m = cluster_set_find(set, bundle);
+	struct assign_clash c;
+	bool found = false;
+
+	assert(m != NULL);
+	TRY(assign_allowed(&m->now, ASSIGN_ROLLBACK, e));
+	m->event = ASSIGN_ROLLBACK;
+	assign_rollback(&m->now, t, who);
+	m->step = strcmp(m->old.artifact, m->now.artifact) != 0 ? ASSIGN_MOVED
+								: ASSIGN_NOTED;
+	TRY(find_clash(s, set, &found, &c, e));
+	if (!found)
+		return ERR_OK;
+	return err_set(e, ERR_CONFLICT,
+	    "cluster %s: root \"%s\" of bundle %s and root \"%s\" of bundle %s "
+	    "overlap at commit %s; engines cannot load both",
+	    set->cluster, c.first_root, set->members[c.first].now.bundle,
+	    c.second_root, set->members[c.second].now.bundle, t->commit);
+}
+
+static bool
+texts_equal(const char *a, const char *b)
+{
+	return strcmp(a == NULL ? "" : a, b == NULL ? "" : b) == 0;
+}
+
+static bool
+changed(const struct cluster_member *m)
+{
+	return m->old.serial != m->now.serial ||
+	    strcmp(m->old.current_with, m->now.current_with) != 0 ||
+	    !texts_equal(m->old.blocked, m->now.blocked);
+}
+
+static const char *
+event_kind(const struct cluster_member *m)
+{
+	switch (m->event) {
+	case ASSIGN_ROLLBACK:
+		return "rollback";
+	case ASSIGN_PIN:
+		return "pin";
+	case ASSIGN_RESUME:
+		return "resume";
+	default:
+		return "assign";
+	}
+}
+
+static enum err_code
+audit_member(struct store *s, const struct cluster_member *m, const char *peer,
+    struct err *e)
+{
+	const struct assignment *a = &m->now;
+	AUTO_STR subject = mem_printf("%s/%s", a->cluster, a->bundle);
+	json_t *detail = json_pack("{s:s, s:s, s:s?, s:s, s:I, s:s?}",
+	    "revision", a->revision, "current_with", a->current_with,
+	    "previous", m->old.serial > 0 ? m->old.revision : NULL, "mode",
+	    assign_mode_name(a->mode), "serial", (json_int_t)a->serial,
+	    "reason", a->reason);
+	struct store_event event = { a->by, peer, event_kind(m), subject,
+		detail };
+	enum err_code code = store_add_event(s, &event, e);
+
+	json_decref(detail);
+	return code;
+}
+
+enum err_code
+cluster_set_save(const struct cluster_set *set, struct store *s,
+    const char *peer, json_t *assigned, struct err *e)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		const struct cluster_member *m = &set->members[i];
+		const struct assignment *a = &m->now;
+
+		if (m->absent || !changed(m))
+			continue;
+		TRY(store_put_assignment(s, a, e));
+		if (a->serial == m->old.serial)
+			continue;
+		TRY(audit_member(s, m, peer, e));
+		json_array_append_new(assigned,
+		    json_pack("{s:s, s:s, s:s, s:I}", "cluster", a->cluster,
+			"bundle", a->bundle, "revision", a->revision, "serial",
+			(json_int_t)a->serial));
+		log_info("assign.changed",
+		    "kind=%s cluster=%s bundle=%s revision=%s mode=%s "
+		    "serial=%" PRId64 " by=%s",
+		    event_kind(m), a->cluster, a->bundle, a->revision,
+		    assign_mode_name(a->mode), a->serial, a->by);
+	}
+	return ERR_OK;
+}

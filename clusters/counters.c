@@ -1,0 +1,143 @@
+#include "clusters/counters.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { COUNTERS_NAME_SIZE = 64 };
+
+struct counters {
+	_Atomic uint64_t counts[COUNTERS];
+	_Atomic uint64_t waiting[COUNTERS_HTTP_MAX];
+	size_t repositories; /* set before anybody else looks */
+	char names[COUNTERS_REPOSITORIES_MAX][COUNTERS_NAME_SIZE];
+	_Atomic int64_t success_ms[COUNTERS_REPOSITORIES_MAX];
+};
+
+#define POLLS_HELP "Answers to engines asking for a bundle."
+#define VERDICTS_HELP "Verdicts on commits."
+
+const struct counter_name counter_names[COUNTERS] = {
+	[COUNTER_POLLS_200] = { "edict_polls_total", "code=\"200\"",
+	    POLLS_HELP },
+	[COUNTER_POLLS_304] = { "edict_polls_total", "code=\"304\"",
+	    POLLS_HELP },
+	[COUNTER_POLLS_401] = { "edict_polls_total", "code=\"401\"",
+	    POLLS_HELP },
+	[COUNTER_POLLS_404] = { "edict_polls_total", "code=\"404\"",
+	    POLLS_HELP },
+	[COUNTER_POLLS_503] = { "edict_polls_total", "code=\"503\"",
+	    POLLS_HELP },
+	[COUNTER_POLLS_OTHER] = { "edict_polls_total", "code=\"other\"",
+	    POLLS_HELP },
+	[COUNTER_BYTES] = { "edict_bundle_bytes_total", "",
+	    "Bytes of bundles sent." },
+	[COUNTER_HOLDS] = { "edict_holds_total", "",
+	    "Long polls that were held." },
+	[COUNTER_API] = { "edict_api_requests_total", "",
+	    "Requests to the operators' API." },
+	[COUNTER_BUILDS_DONE] = { "edict_builds_total", "outcome=\"done\"",
+	    "Bundles built and signed." },
+	[COUNTER_BUILDS_FAILED] = { "edict_builds_total", "outcome=\"failed\"",
+	    "Bundles built and signed." },
+	[COUNTER_VERDICTS_PASSED] = { "edict_verdicts_total",
+	    "state=\"passed\"", VERDICTS_HELP },
+	[COUNTER_VERDICTS_FAILED] = { "edict_verdicts_total",
+	    "state=\"failed\"", VERDICTS_HELP },
+	[COUNTER_VERDICTS_TIMED_OUT] = { "edict_verdicts_total",
+	    "state=\"timed_out\"", VERDICTS_HELP },
+	[COUNTER_VERDICTS_CRASHED] = { "edict_verdicts_total",
+	    "state=\"crashed\"", VERDICTS_HELP },
+	[COUNTER_VERDICTS_NO_TESTS] = { "edict_verdicts_total",
+	    "state=\"no_tests\"", VERDICTS_HELP },
+	[COUNTER_VERDICTS_COULD_NOT_RUN] = { "edict_verdicts_total",
+	    "state=\"could_not_run\"", VERDICTS_HELP },
+	[COUNTER_FETCHES_OK] = { "edict_fetches_total", "outcome=\"ok\"",
+	    "Fetches from Git hosts." },
+	[COUNTER_FETCHES_FAILED] = { "edict_fetches_total",
+	    "outcome=\"failed\"", "Fetches from Git hosts." },
+	[COUNTER_RESTARTS] = { "edict_process_restarts_total", "",
+	    "Processes of the server that had to be started again." },
+};
+
+struct counters *
+counters_new(const char *const *repositories, size_t count)
+{
+	struct counters *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (c == MAP_FAILED)
+		abort();
+	if (count > COUNTERS_REPOSITORIES_MAX)
+		count = COUNTERS_REPOSITORIES_MAX;
+	for (size_t i = 0; i < count; i++)
+		(void)snprintf(c->names[i], sizeof c->names[i], "%s",
+		    repositories[i]);
+	c->repositories = count;
+	return c;
+}
+
+void
+counters_free(struct counters *c)
+{
+	if (c != NULL)
+		(void)munmap(c, sizeof *c);
+}
+
+void
+counters_add(struct counters *c, enum counter which, uint64_t by)
+{
+	atomic_fetch_add_explicit(&c->counts[which], by, memory_order_relaxed);
+}
+
+uint64_t
+counters_get(const struct counters *c, enum counter which)
+{
+	return atomic_load_explicit(&c->counts[which], memory_order_relaxed);
+}
+
+void
+counters_set_waiting(struct counters *c, size_t process, uint64_t n)
+{
+	if (process < COUNTERS_HTTP_MAX)
+		atomic_store_explicit(&c->waiting[process], n,
+		    memory_order_relaxed);
+}
+
+uint64_t
+counters_waiting(const struct counters *c)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < COUNTERS_HTTP_MAX; i++)
+		sum +=
+		    atomic_load_explicit(&c->waiting[i], memory_order_relaxed);
+	return sum;
+}
+
+void
+counters_set_success(struct counters *c, const char *repository,
+    int64_t wall_ms)
+{
+	for (size_t i = 0; i < c->repositories; i++)
+		if (strncmp(c->names[i], repository, COUNTERS_NAME_SIZE - 1) ==
+		    0)
+			atomic_store_explicit(&c->success_ms[i], wall_ms,
+			    memory_order_relaxed);
+}
+
+size_t
+counters_repositories(const struct counters *c)
+{
+	return c->repositories;
+}
+
+const char *
+counters_repository(const struct counters *c, size_t i, int64_t *success_ms)
+{
+	*success_ms =
+	    atomic_load_explicit(&c->success_ms[i], memory_order_relaxed);
+	return c->names[i];
+}

@@ -1,0 +1,241 @@
+#include "clusters/ledger.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "clusters/ledger_message.h"
+#include "core/confine.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "signing/digest.h"
+
+struct ledger_row {
+	uint32_t kind;
+	ledger_fn *run;
+};
+
+static const struct ledger_row pipeline_rows[] = {
+	{ LEDGER_REPOSITORY, ledger_repository },
+	{ LEDGER_COMMITS, ledger_commits },
+	{ LEDGER_VERDICT, ledger_verdict },
+	{ LEDGER_PUBLISH, ledger_publish },
+	{ LEDGER_OPERATION, ledger_operation },
+	{ 0 },
+};
+static const struct ledger_row http_rows[] = {
+	{ LEDGER_ACTION, ledger_action },
+	{ 0 },
+};
+
+/* The same numbers as lists for channel_receive. */
+static const uint32_t pipeline_kinds[] = { LEDGER_REPOSITORY, LEDGER_COMMITS,
+	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, 0 };
+static const uint32_t http_kinds[] = { LEDGER_ACTION, 0 };
+
+struct peer {
+	struct channel *channel;
+	const struct ledger_row *rows;
+	const uint32_t *kinds;
+};
+
+enum { PEER_PIPELINE, PEER_HTTP, PEERS };
+
+struct ledger {
+	struct ledger_context context;
+	struct peer peers[PEERS];
+	int signals;
+};
+
+/* One transaction per message: all of it or nothing. */
+static enum err_code
+carry_out(struct ledger *l, ledger_fn *run, const json_t *payload,
+    json_t **reply, struct err *e)
+{
+	enum err_code code;
+
+	TRY(store_begin(l->context.store, e));
+	code = run(&l->context, payload, reply, e);
+	if (code == ERR_OK)
+		return store_commit(l->context.store, e);
+	store_rollback(l->context.store);
+	return code;
+}
+
+/* Who has no room will look by itself. */
+static void
+tell_changed(struct ledger *l)
+{
+	for (size_t i = 0; i < PEERS; i++)
+		if (channel_send(l->peers[i].channel, LEDGER_CHANGED, 0, 0,
+			NULL, NULL, 0, 0, NULL) != ERR_OK)
+			log_debug("ledger.changed", "peer=%zu missed it", i);
+}
+
+static void
+answer(struct peer *p, const struct message *m, const json_t *reply,
+    enum err_code code, const struct err *why)
+{
+	struct err e;
+	enum err_code sent;
+
+	if (code == ERR_OK)
+		sent = channel_reply(p->channel, m, reply, &e);
+	else
+		sent = channel_reply_error(p->channel, m, why, &e);
+	if (sent != ERR_OK)
+		log_warn("ledger.reply", "kind=%u error=%s", m->kind, e.text);
+}
+
+static ledger_fn *
+find_row(const struct peer *p, uint32_t kind)
+{
+	for (const struct ledger_row *row = p->rows; row->kind != 0; row++)
+		if (row->kind == kind)
+			return row->run;
+	return NULL;
+}
+
+static void
+handle(struct ledger *l, struct peer *p, const struct message *m)
+{
+	ledger_fn *run = find_row(p, m->kind);
+	int64_t before = store_changes(l->context.store);
+	struct err why = { 0 };
+	json_t *reply = NULL;
+	enum err_code code;
+
+	if (run == NULL)
+		return; /* a reply: nothing is ever asked from here */
+	code = carry_out(l, run, m->payload, &reply, &why);
+	if (code == ERR_OK && store_changes(l->context.store) != before)
+		tell_changed(l);
+	if (code != ERR_OK)
+		log_warn("ledger.refused", "kind=%u code=%s reason=%s", m->kind,
+		    err_name(code), why.text);
+	answer(p, m, reply, code, &why);
+	json_decref(reply);
+}
+
+/* False: the pair is closed, the server is gone. */
+static bool
+serve_one(struct ledger *l, struct peer *p)
+{
+	struct message m = { 0 };
+	struct err e = { 0 };
+	enum err_code code = channel_receive(p->channel, &m, p->kinds, 0, &e);
+
+	if (code == ERR_OK) {
+		handle(l, p, &m);
+		message_clear(&m);
+	}
+	return code != ERR_UNAVAILABLE;
+}
+
+static int
+serve(struct ledger *l)
+{
+	struct pollfd ready[PEERS + 1];
+
+	for (size_t i = 0; i < PEERS; i++)
+		ready[i] = (struct pollfd){
+			.fd = channel_fd(l->peers[i].channel),
+			.events = POLLIN,
+		};
+	ready[PEERS] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
+	for (;;) {
+		if (poll(ready, PEERS + 1, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			log_error("ledger.failed", "poll: errno=%d", errno);
+			return 1;
+		}
+		if (ready[PEERS].revents != 0)
+			return 0;
+		for (size_t i = 0; i < PEERS; i++)
+			if (ready[i].revents != 0 &&
+			    !serve_one(l, &l->peers[i]))
+				return 0;
+	}
+}
+
+/* TERM as something to poll for; an INT that a terminal sends to all processes
+ * is the supervisor's to act on. */
+static enum err_code
+take_signals(int *out, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	if (signal(SIGINT, SIG_IGN) == SIG_ERR ||
+	    sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return err_errno(e, "signals");
+	*out = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return *out >= 0 ? ERR_OK : err_errno(e, "signals");
+}
+
+/* From here on: the folder of the database and the two pairs, nothing else. */
+static enum err_code
+withdraw(const struct ledger_setup *setup, struct err *e)
+{
+	AUTO_STR dir = file_path(setup->data_dir, "store");
+	struct confine_path paths[] = {
+		{ dir, CONFINE_PATH_READ | CONFINE_PATH_WRITE, false },
+	};
+	struct confine_rules rules = {
+		.calls = CONFINE_READ_FILES | CONFINE_WRITE_FILES |
+		    CONFINE_LOCK_FILES | CONFINE_MESSAGES,
+		.paths = paths,
+		.path_count = sizeof paths / sizeof *paths,
+		.best_effort = setup->best_effort,
+	};
+	char digest[DIGEST_HEX_SIZE];
+
+	/* Libraries load what they need on first use: now is the last time. */
+	digest_hex(digest, "", 0);
+	return confine_self(&rules, e);
+}
+
+static enum err_code
+start(struct ledger *l, const struct ledger_setup *setup, struct err *e)
+{
+	l->context.repositories_left = setup->repositories_max;
+	TRY(take_signals(&l->signals, e));
+	TRY(store_open(&l->context.store, setup->data_dir, e));
+	TRY(store_make_tokens(l->context.store, setup->data_dir, e));
+	log_info("ledger.started", "data_dir=%s", setup->data_dir);
+	return withdraw(setup, e);
+}
+
+int
+ledger_main(const struct ledger_setup *setup)
+{
+	struct ledger l = {
+		.peers = {
+			[PEER_PIPELINE] = { channel_new(setup->pipeline_fd,
+						"pipeline"),
+			    pipeline_rows, pipeline_kinds },
+			[PEER_HTTP] = { channel_new(setup->http_fd, "http"),
+			    http_rows, http_kinds },
+		},
+		.signals = -1,
+	};
+	struct err e = { 0 };
+	int status = 1;
+
+	if (start(&l, setup, &e) == ERR_OK)
+		status = serve(&l);
+	else
+		log_error("ledger.failed", "reason=%s", e.text);
+	store_free(l.context.store);
+	for (size_t i = 0; i < PEERS; i++)
+		channel_free(l.peers[i].channel);
+	if (l.signals >= 0)
+		(void)close(l.signals);
+	return status;
+}

@@ -1,0 +1,469 @@
+/* What operators ask for, through http, with their own token. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clusters/cluster.h"
+#include "clusters/ledger_message.h"
+#include "clusters/view.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+
+enum { ACTION_TO_MAX = 512, ACTION_PEER_MAX = 256 };
+
+/* Strings are borrowed from the payload. */
+struct action {
+	struct store *store;
+	const json_t *payload;
+	struct store_token who;
+	const char *token, *peer, *name; /* of every action */
+	const char *bundle, *to, *reason, *rev, *repository;
+	const json_t *clusters, *expect;
+	int status; /* what is answered */
+	json_t *body;
+};
+
+static json_t *
+unconst(const json_t *j)
+{
+	return (json_t *)(uintptr_t)j; /* reading macros want it so */
+}
+
+static enum err_code
+check_reason(const struct action *a, bool required, struct err *e)
+{
+	if (a->reason == NULL || *a->reason == '\0')
+		return required ? err_set(e, ERR_INVALID,
+				      "reason: say why, for those who look "
+				      "later")
+				: ERR_OK;
+	if (strlen(a->reason) > ASSIGN_REASON_MAX)
+		return err_set(e, ERR_LIMIT, "reason: longer than %d bytes",
+		    (int)ASSIGN_REASON_MAX);
+	return ERR_OK;
+}
+
+static enum err_code
+check_change(const struct action *a, struct err *e)
+{
+	if (a->clusters != NULL && !json_is_array(a->clusters))
+		return err_set(e, ERR_INVALID,
+		    "clusters: has to be a list of names");
+	if (a->expect != NULL && !json_is_object(a->expect))
+		return err_set(e, ERR_INVALID,
+		    "expect: has to give a serial for each cluster");
+	return ERR_OK;
+}
+
+/* format is what the action takes besides token, peer and action, which come
+ * first; the rest of the arguments are its names and places. */
+static enum err_code
+read_fields(const struct action *a, struct err *e, const char *format, ...)
+{
+	json_error_t why;
+	va_list ap;
+	int result;
+
+	va_start(ap, format);
+	result = json_vunpack_ex(unconst(a->payload), &why, 0, format, ap);
+	va_end(ap);
+	if (result != 0)
+		return err_set(e, ERR_INVALID, "%s: %s", a->name, why.text);
+	return ERR_OK;
+}
+
+static struct cluster_change
+change_of(const struct action *a)
+{
+	return (struct cluster_change){
+		.bundle = a->bundle,
+		.clusters = a->clusters,
+		.expect = a->expect,
+		.who = { a->who.name, clock_now_ms(), a->reason },
+		.peer = a->peer,
+	};
+}
+
+static enum err_code
+answer_assignments(struct action *a, struct err *e)
+{
+	a->status = 200;
+	return view_assignments(a->store, a->bundle, a->clusters, &a->body, e);
+}
+
+static enum err_code
+answer_operation(struct action *a, int64_t id, struct err *e)
+{
+	AUTO_STR text = mem_printf("%lld", (long long)id);
+
+	a->status = 202;
+	return view_operation(a->store, text, &a->body, e);
+}
+
+static enum err_code
+audit_action(struct action *a, const char *subject, int64_t operation,
+    struct err *e)
+{
+	json_t *detail = json_pack("{s:s?, s:s?, s:I}", "reason", a->reason,
+	    "to", a->to != NULL ? a->to : a->rev, "operation",
+	    (json_int_t)operation);
+	enum err_code code = store_add_event(a->store,
+	    &(struct store_event){ a->who.name, a->peer, a->name, subject,
+		detail },
+	    e);
+
+	json_decref(detail);
+	return code;
+}
+
+/* Adds an operation, unless the same is under way already. */
+static enum err_code
+add_operation(struct action *a, const char *repository, const char *to,
+    const char *resolved, struct err *e)
+{
+	struct store_operation_row row = {
+		.kind = a->name,
+		.repository = repository,
+		.bundle = a->bundle,
+		.to = to,
+		.resolved = resolved,
+		.who = a->who.name,
+		.reason = a->reason,
+		.clusters = a->clusters,
+		.expect = a->expect,
+		.created_ms = clock_now_ms(),
+	};
+	enum err_code code = ERR_NOT_FOUND;
+	int64_t id = 0;
+
+	if (a->bundle == NULL)
+		code = store_open_operation(a->store, a->name, repository, to,
+		    &id, e);
+	if (code == ERR_NOT_FOUND) {
+		TRY(store_add_operation(a->store, &row, &id, e));
+		code = audit_action(a,
+		    a->bundle != NULL ? a->bundle : repository, id, e);
+		log_info("operation.created",
+		    "id=%" PRId64 " kind=%s repo=%s by=%s", id, a->name,
+		    repository, a->who.name);
+	}
+	if (code != ERR_OK)
+		return code;
+	return answer_operation(a, id, e);
+}
+
+/* "REPO@REV" without its repository. */
+static const char *
+plain_rev(const char *rev)
+{
+	const char *at = strchr(rev, '@');
+
+	return at == NULL ? rev : at + 1;
+}
+
+/* May this commit be assigned as it is? CONFLICT: no. *now false: it has to be
+ * tested and built first. */
+static enum err_code
+check_commit(struct action *a, const struct view_rev *rev, bool *now,
+    struct err *e)
+{
+	struct store_verdict v;
+	struct store_artifact found;
+	bool published;
+	enum err_code code =
+	    store_newest_verdict(a->store, rev->repository, rev->commit, &v, e);
+
+	*now = false;
+	if (code == ERR_NOT_FOUND ||
+	    (code == ERR_OK && strcmp(v.state, "could_not_run") == 0))
+		return ERR_OK;
+	if (code != ERR_OK)
+		return code;
+	if (strcmp(v.state, "passed") != 0)
+		return err_set(e, ERR_CONFLICT,
+		    "commit %.12s may not be served: its verdict is %s",
+		    rev->commit, v.state);
+	TRY(store_is_published(a->store, rev->repository, rev->commit,
+	    &published, e));
+	if (!published)
+		return ERR_OK;
+	code = store_artifact_of(a->store, a->bundle, rev->commit, &found, e);
+	*now = code == ERR_OK;
+	if (code == ERR_OK || code != ERR_NOT_FOUND)
+		return code;
+	if (store_revision_content(a->store, a->bundle, rev->commit,
+		found.content, e) == ERR_OK)
+		return ERR_OK; /* was stored once: build it again */
+	return err_set(e, ERR_CONFLICT, "commit %.12s does not have bundle %s",
+	    rev->commit, a->bundle);
+}
+
+static enum err_code
+roll_back(struct action *a, const char *repository, struct err *e)
+{
+	struct cluster_change c = change_of(a);
+	struct view_rev rev = { 0 };
+	bool now = false;
+	enum err_code code;
+
+	TRY(cluster_check_change(a->store, &c, e));
+	code = view_resolve(a->store, repository, a->to, &rev, e);
+	if (code == ERR_OK)
+		code = check_commit(a, &rev, &now, e);
+	else if (code == ERR_NOT_FOUND)
+		code = ERR_OK; /* a tag, or older than what is known here */
+	if (code != ERR_OK)
+		return code;
+	if (!now)
+		return add_operation(a, repository, plain_rev(a->to),
+		    rev.commit, e);
+	TRY(cluster_rollback(a->store, &c, rev.commit, e));
+	return answer_assignments(a, e);
+}
+
+static enum err_code
+act_rollback(struct action *a, struct err *e)
+{
+	struct store_owner owner;
+
+	TRY(read_fields(a, e, "{s:s,s:s,s:s,s:s,s:s,s:s,s?o,s?o !}", "token",
+	    &a->token, "peer", &a->peer, "action", &a->name, "bundle",
+	    &a->bundle, "to", &a->to, "reason", &a->reason, "clusters",
+	    &a->clusters, "expect", &a->expect));
+	TRY(check_reason(a, true, e));
+	TRY(check_change(a, e));
+	if (*a->to == '\0' || strlen(a->to) > ACTION_TO_MAX)
+		return err_set(e, ERR_INVALID,
+		    "to: has to name a commit in at most %d bytes",
+		    (int)ACTION_TO_MAX);
+	TRY(store_bundle_owner(a->store, a->bundle, &owner, e));
+	return roll_back(a, owner.repository, e);
+}
+
+static enum err_code
+act_pin(struct action *a, struct err *e)
+{
+	struct cluster_change c;
+
+	TRY(read_fields(a, e, "{s:s,s:s,s:s,s:s,s:s,s?o,s?o !}", "token",
+	    &a->token, "peer", &a->peer, "action", &a->name, "bundle",
+	    &a->bundle, "reason", &a->reason, "clusters", &a->clusters,
+	    "expect", &a->expect));
+	TRY(check_reason(a, true, e));
+	TRY(check_change(a, e));
+	c = change_of(a);
+	TRY(cluster_check_change(a->store, &c, e));
+	TRY(cluster_pin(a->store, &c, e));
+	return answer_assignments(a, e);
+}
+
+static enum err_code
+act_resume(struct action *a, struct err *e)
+{
+	struct cluster_change c;
+
+	TRY(read_fields(a, e, "{s:s,s:s,s:s,s:s,s?s,s?o,s?o !}", "token",
+	    &a->token, "peer", &a->peer, "action", &a->name, "bundle",
+	    &a->bundle, "reason", &a->reason, "clusters", &a->clusters,
+	    "expect", &a->expect));
+	TRY(check_reason(a, false, e));
+	TRY(check_change(a, e));
+	c = change_of(a);
+	TRY(cluster_check_change(a->store, &c, e));
+	TRY(cluster_resume(a->store, &c, e));
+	return answer_assignments(a, e);
+}
+
+/* Where a rev that is not known here is to be looked for: the repository it
+ * names, or the only one. */
+static enum err_code
+repository_of(struct store *s, const char *rev, char out[STORE_NAME_SIZE],
+    struct err *e)
+{
+	struct view_page all = { .limit = 2 };
+	const char *at = strchr(rev, '@');
+	json_t *list;
+	json_t *items;
+	size_t count;
+
+	if (at != NULL && at - rev < STORE_NAME_SIZE) {
+		(void)snprintf(out, STORE_NAME_SIZE, "%.*s", (int)(at - rev),
+		    rev);
+		TRY(view_repository(s, out, &list, e));
+		json_decref(list);
+		return ERR_OK;
+	}
+	TRY(view_repositories(s, &all, &list, e));
+	items = json_object_get(list, "items");
+	count = json_array_size(items);
+	if (count == 1)
+		(void)snprintf(out, STORE_NAME_SIZE, "%s",
+		    json_string_value(json_object_get(json_array_get(items, 0),
+			"name")));
+	json_decref(list);
+	if (count == 1)
+		return ERR_OK;
+	return err_set(e, ERR_NOT_FOUND,
+	    "no commit %s is known; write REPOSITORY@%s to have it looked for",
+	    rev, rev);
+}
+
+static enum err_code
+act_retest(struct action *a, struct err *e)
+{
+	struct view_rev rev = { 0 };
+	enum err_code code;
+
+	TRY(read_fields(a, e, "{s:s,s:s,s:s,s:s,s?s !}", "token", &a->token,
+	    "peer", &a->peer, "action", &a->name, "rev", &a->rev, "reason",
+	    &a->reason));
+	TRY(check_reason(a, false, e));
+	if (*a->rev == '\0' || strlen(a->rev) > ACTION_TO_MAX)
+		return err_set(e, ERR_INVALID,
+		    "rev: has to name a commit in at most %d bytes",
+		    (int)ACTION_TO_MAX);
+	code = view_resolve(a->store, NULL, a->rev, &rev, e);
+	if (code == ERR_NOT_FOUND)
+		code = repository_of(a->store, a->rev, rev.repository, e);
+	if (code != ERR_OK)
+		return code;
+	return add_operation(a, rev.repository, plain_rev(a->rev), rev.commit,
+	    e);
+}
+
+static enum err_code
+read_repository(struct action *a, struct store_repository *out, struct err *e)
+{
+	TRY(read_fields(a, e, "{s:s,s:s,s:s,s:s,s?s !}", "token", &a->token,
+	    "peer", &a->peer, "action", &a->name, "repository", &a->repository,
+	    "reason", &a->reason));
+	TRY(check_reason(a, false, e));
+	return store_repository_state(a->store, a->repository, out, e);
+}
+
+static enum err_code
+act_fetch(struct action *a, struct err *e)
+{
+	struct store_repository r;
+
+	TRY(read_repository(a, &r, e));
+	store_repository_clear(&r);
+	return add_operation(a, a->repository, NULL, NULL, e);
+}
+
+static enum err_code
+act_accept(struct action *a, struct err *e)
+{
+	struct store_repository r;
+	bool alarm;
+
+	TRY(read_repository(a, &r, e));
+	alarm = r.alarm != NULL;
+	store_repository_clear(&r);
+	if (!alarm)
+		return err_set(e, ERR_CONFLICT,
+		    "repository %s: there is no alarm; nothing to accept",
+		    a->repository);
+	return add_operation(a, a->repository, NULL, NULL, e);
+}
+
+static enum err_code
+set_suspended(struct action *a, bool suspended, struct err *e)
+{
+	struct store_repository r;
+	bool before;
+
+	TRY(read_repository(a, &r, e));
+	before = r.suspended;
+	store_repository_clear(&r);
+	if (before != suspended) {
+		TRY(store_set_suspended(a->store, a->repository, suspended, e));
+		TRY(audit_action(a, a->repository, 0, e));
+	}
+	a->status = 200;
+	return view_repository(a->store, a->repository, &a->body, e);
+}
+
+static enum err_code
+act_suspend(struct action *a, struct err *e)
+{
+	return set_suspended(a, true, e);
+}
+
+static enum err_code
+act_unsuspend(struct action *a, struct err *e)
+{
+	return set_suspended(a, false, e);
+}
+
+static const struct {
+	const char *name;
+	enum err_code (*run)(struct action *a, struct err *e);
+	bool wrapped; /* an operation is answered as {"operation": …} */
+} actions[] = {
+	{ "rollback", act_rollback, true },
+	{ "pin", act_pin, false },
+	{ "resume", act_resume, false },
+	{ "retest", act_retest, false },
+	{ "fetch", act_fetch, false },
+	{ "suspend", act_suspend, false },
+	{ "unsuspend", act_unsuspend, false },
+	{ "accept", act_accept, false },
+};
+
+/* http says who asks, but the token says whether they may. */
+static enum err_code
+check_token(struct action *a, struct err *e)
+{
+	TRY(store_check_token(a->store, a->token, &a->who, e));
+	if (a->who.admin)
+		return ERR_OK;
+	return err_set(e, ERR_DENIED,
+	    "token %s may not do this: it is not an "
+	    "admin's",
+	    a->who.name);
+}
+
+static enum err_code
+run_action(struct action *a, struct err *e)
+{
+	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
+		if (strcmp(actions[i].name, a->name) != 0)
+			continue;
+		TRY(actions[i].run(a, e));
+		if (actions[i].wrapped && a->status == 202)
+			a->body = json_pack("{s:o}", "operation", a->body);
+		return ERR_OK;
+	}
+	return err_set(e, ERR_INVALID, "unknown action");
+}
+
+enum err_code
+ledger_action(struct ledger_context *c, const json_t *payload, json_t **reply,
+    struct err *e)
+{
+	struct action a = { .store = c->store,
+		.payload = payload,
+		.name = "action" };
+	enum err_code code;
+
+	TRY(read_fields(&a, e, "{s:s, s:s, s:s}", "token", &a.token, "peer",
+	    &a.peer, "action", &a.name));
+	if (strlen(a.peer) > ACTION_PEER_MAX)
+		return err_set(e, ERR_INVALID, "peer: longer than %d bytes",
+		    (int)ACTION_PEER_MAX);
+	code = check_token(&a, e);
+	if (code != ERR_OK) {
+		log_warn("action.denied", "peer=%s action=%s reason=%s", a.peer,
+		    a.name, e->text);
+		return code;
+	}
+	code = run_action(&a, e);
+	if (code != ERR_OK)
+		json_decref(a.body);
+	else
+		*reply =
+		    json_pack("{s:i, s:o}", "status", a.status, "body", a.body);
+	return code;
+}

@@ -1,0 +1,34 @@
+#ifndef CLUSTERS_LEDGER_MESSAGE_H
+#define CLUSTERS_LEDGER_MESSAGE_H
+
+/* What each kind of message does, inside the transaction of one message. Each
+ * reads its payload strictly, changes the store, and sets *reply (the caller's
+ * then) or leaves it NULL for {}. After an error the caller rolls back. */
+
+#include <jansson.h>
+
+#include "clusters/ledger.h"
+#include "clusters/store_write.h"
+
+enum {
+	LEDGER_COMMITS_MAX = 500,
+	LEDGER_TEXT_MAX = 4096 /* url, author, subject, messages */
+};
+
+struct ledger_context {
+	struct store *store;
+	int64_t repositories_left; /* new ones that may still come; they are
+	                            * only ever added while this runs */
+};
+
+typedef enum err_code ledger_fn(struct ledger_context *c, const json_t *payload,
+    json_t **reply, struct err *e);
+
+ledger_fn ledger_repository;
+ledger_fn ledger_commits;
+ledger_fn ledger_verdict;
+ledger_fn ledger_publish;
+ledger_fn ledger_operation;
+ledger_fn ledger_action;
+
+#endif

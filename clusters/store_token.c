@@ -1,0 +1,179 @@
+/* Tokens: only their SHA-256 is stored. */
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clusters/store_sql.h"
+#include "clusters/store_write.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "signing/digest.h"
+
+enum { TOKEN_BYTES = 32, TOKEN_SIZE = 64, TOKEN_TEXT_MAX = 512 };
+
+/* What the first start makes, and where it is told. */
+static const struct first_token {
+	const char *name, *role, *file;
+} first_tokens[] = {
+	{ "admin", "admin", "admin-token" },
+	{ "engine", "engine", "engine-token" },
+};
+
+static void
+base64url(char *out, const unsigned char *in, size_t len)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789-_";
+	uint32_t bits = 0;
+	unsigned int have = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		bits = (bits << 8 | in[i]) & 0xffff;
+		for (have += 8; have >= 6; have -= 6)
+			*out++ = digits[(bits >> (have - 6)) & 63];
+	}
+	if (have > 0)
+		*out++ = digits[(bits << (6 - have)) & 63];
+	*out = '\0';
+}
+
+static enum err_code
+token_new(char out[TOKEN_SIZE], struct err *e)
+{
+	unsigned char secret[TOKEN_BYTES];
+
+	if (RAND_bytes(secret, sizeof secret) != 1)
+		return err_set(e, ERR_CRYPTO, "no random numbers for a token");
+	(void)snprintf(out, TOKEN_SIZE, "edict_");
+	base64url(out + strlen(out), secret, sizeof secret);
+	OPENSSL_cleanse(secret, sizeof secret);
+	return ERR_OK;
+}
+
+/* Found by its digest, compared once more without telling by time how much of
+ * it was right. */
+static enum err_code
+find_token(struct store *s, const char *token, const char *role,
+    struct store_token *out, struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+	char digest[DIGEST_HEX_SIZE];
+	int64_t now = clock_now_ms();
+	enum err_code code;
+
+	digest_hex(digest, token, strnlen(token, TOKEN_TEXT_MAX));
+	code = rows_one(&r, s, e,
+	    "SELECT digest, name, role, expires_ms, revoked_ms FROM tokens"
+	    " WHERE digest = ?1",
+	    "s", digest);
+	if (code != ERR_OK && code != ERR_NOT_FOUND)
+		return code;
+	if (code == ERR_NOT_FOUND || strlen(rows_text(&r, 0)) != 64 ||
+	    CRYPTO_memcmp(rows_text(&r, 0), digest, 64) != 0 ||
+	    rows_int(&r, 4) != 0 ||
+	    (rows_int(&r, 3) != 0 && rows_int(&r, 3) <= now) ||
+	    (role != NULL && strcmp(rows_text(&r, 2), role) != 0))
+		return err_set(e, ERR_DENIED,
+		    "the token is unknown, expired or revoked");
+	rows_copy(&r, 1, out->name, sizeof out->name);
+	out->admin = strcmp(rows_text(&r, 2), "admin") == 0;
+	return ERR_OK;
+}
+
+enum err_code
+store_check_token(struct store *s, const char *token, struct store_token *out,
+    struct err *e)
+{
+	return find_token(s, token, NULL, out, e);
+}
+
+static enum err_code
+replace_token(struct store *s, const struct first_token *f, const char *token,
+    struct err *e)
+{
+	int64_t before = store_changes(s);
+	struct store_event made = { "edict", "", "token.create", f->name,
+		NULL };
+	struct store_event revoked = { "edict", "", "token.revoke", f->name,
+		NULL };
+	char digest[DIGEST_HEX_SIZE];
+
+	digest_hex(digest, token, strlen(token));
+	TRY(sql_run(s, e,
+	    "UPDATE tokens SET revoked_ms = ?3 WHERE name = ?1 AND role = ?2"
+	    " AND revoked_ms = 0",
+	    "ssi", f->name, f->role, clock_now_ms()));
+	if (store_changes(s) != before)
+		TRY(store_add_event(s, &revoked, e));
+	TRY(sql_run(s, e,
+	    "INSERT INTO tokens (digest, name, role, cluster, created_ms,"
+	    " expires_ms, revoked_ms) VALUES (?1,?2,?3,'',?4,0,0)",
+	    "sssi", digest, f->name, f->role, clock_now_ms()));
+	return store_add_event(s, &made, e);
+}
+
+/* Stored first, then told: a crash in between leaves a file that does not fit,
+ * and the next start makes another. */
+static enum err_code
+make_token(struct store *s, const struct first_token *f, const char *path,
+    struct err *e)
+{
+	char token[TOKEN_SIZE];
+	char line[TOKEN_SIZE + 1];
+	enum err_code code;
+
+	TRY(token_new(token, e));
+	TRY(store_begin(s, e));
+	code = replace_token(s, f, token, e);
+	if (code != ERR_OK) {
+		store_rollback(s);
+		return code;
+	}
+	TRY(store_commit(s, e));
+	(void)snprintf(line, sizeof line, "%s\n", token);
+	code = file_replace(path, line, strlen(line), 0600, e);
+	OPENSSL_cleanse(token, sizeof token);
+	OPENSSL_cleanse(line, sizeof line);
+	if (code == ERR_OK)
+		log_info("token.made", "name=%s file=%s", f->name, path);
+	return code;
+}
+
+static enum err_code
+keep_or_make_token(struct store *s, const struct first_token *f,
+    const char *path, struct err *e)
+{
+	char *token = NULL;
+	struct store_token found;
+	enum err_code code = file_read_secret(&token, path, e);
+
+	if (code == ERR_OK) {
+		code = find_token(s, token, f->role, &found, e);
+		mem_free_secret(token, strlen(token));
+		if (code == ERR_OK)
+			return ERR_OK;
+		if (code != ERR_DENIED)
+			return code;
+	} else if (code == ERR_DENIED) {
+		return code; /* its mode: say so, do not hand out another */
+	}
+	return make_token(s, f, path, e);
+}
+
+enum err_code
+store_make_tokens(struct store *s, const char *data_dir, struct err *e)
+{
+	for (size_t i = 0; i < sizeof first_tokens / sizeof *first_tokens;
+	     i++) {
+		AUTO_STR path = file_path(data_dir, first_tokens[i].file);
+
+		TRY(keep_or_make_token(s, &first_tokens[i], path, e));
+	}
+	return ERR_OK;
+}

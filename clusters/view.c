@@ -1,0 +1,766 @@
+#include "clusters/view.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clusters/store_view.h"
+#include "core/clock.h"
+#include "core/mem.h"
+#include "core/spec.h"
+
+enum { VIEW_PREFIX_MIN = 4, VIEW_REV_MAX = 512, VIEW_STEPS_MAX = 1000000 };
+
+static void
+decref(json_t **j)
+{
+	json_decref(*j);
+}
+#define AUTO_JSON __attribute__((cleanup(decref))) json_t *
+
+struct snapshot {
+	struct store *store; /* NULL: somebody else's */
+};
+
+static enum err_code
+snapshot_begin(struct snapshot *at, struct store *s, struct err *e)
+{
+	if (store_is_inside(s))
+		return ERR_OK;
+	TRY(store_snapshot_begin(s, e));
+	at->store = s;
+	return ERR_OK;
+}
+
+static void
+snapshot_end(struct snapshot *at)
+{
+	if (at->store != NULL)
+		store_snapshot_end(at->store);
+}
+
+/* All that follows in this scope is read as of one moment. A view that runs
+ * inside a transaction has that already. */
+#define SNAPSHOT(s, e)                                                       \
+	__attribute__((cleanup(snapshot_end))) struct snapshot snapshot_ = { \
+		NULL                                                         \
+	};                                                                   \
+	TRY(snapshot_begin(&snapshot_, s, e))
+
+static const char *
+text_of(const json_t *row, const char *key)
+{
+	return json_string_value(json_object_get(row, key));
+}
+
+static enum err_code
+page_limit(const struct view_page *page, int64_t *limit, struct err *e)
+{
+	*limit = page->limit == 0 ? VIEW_LIMIT : page->limit;
+	if (*limit < 1 || *limit > VIEW_LIMIT_MAX)
+		return err_set(e, ERR_INVALID, "limit: has to be 1 to %d",
+		    (int)VIEW_LIMIT_MAX);
+	return ERR_OK;
+}
+
+static enum err_code
+bad_cursor(struct err *e)
+{
+	return err_set(e, ERR_INVALID,
+	    "next: not one that this list has given; start without it");
+}
+
+/* Cursors of lists by name are the last name; a name is checked, so nothing
+ * else gets through. */
+static enum err_code
+page_after(const struct view_page *page, const char **after, struct err *e)
+{
+	*after = page->next;
+	if (page->next != NULL && !spec_is_name(page->next))
+		return bad_cursor(e);
+	return ERR_OK;
+}
+
+/* rows were read with one more than the limit, to see whether there are more.
+ * Takes rows over. cursor is the member of the last row kept. */
+static json_t *
+make_page(json_t *rows, int64_t limit, const char *cursor)
+{
+	json_t *next = json_null();
+
+	if (json_array_size(rows) > (size_t)limit) {
+		const json_t *last;
+
+		json_array_remove(rows, (size_t)limit);
+		last = json_array_get(rows, (size_t)limit - 1);
+		next = json_incref(json_object_get(last, cursor));
+	}
+	return json_pack("{s:o, s:o}", "items", rows, "next", next);
+}
+
+/* The only row, or NOT_FOUND. Takes rows over. */
+static enum err_code
+only_row(json_t *rows, json_t **out, struct err *e, const char *what,
+    const char *name)
+{
+	AUTO_JSON owned = rows;
+
+	if (json_array_size(owned) == 0)
+		return err_set(e, ERR_NOT_FOUND, "no %s is called %s", what,
+		    name);
+	*out = json_incref(json_array_get(owned, 0));
+	return ERR_OK;
+}
+
+/* Applies shape to every row. */
+typedef enum err_code shape_fn(struct store *s, json_t *row, struct err *e);
+
+static enum err_code
+shape_all(struct store *s, json_t *rows, shape_fn *shape, struct err *e)
+{
+	size_t i;
+	json_t *row;
+
+	json_array_foreach(rows, i, row)
+		TRY(shape(s, row, e));
+	return ERR_OK;
+}
+
+/* Repositories. */
+
+static void
+shape_alarm(json_t *row)
+{
+	json_t *alarm = json_object_get(row, "alarm");
+	json_int_t since_ms;
+	char since[CLOCK_TEXT_SIZE];
+
+	if (!json_is_object(alarm))
+		return;
+	since_ms = json_integer_value(json_object_get(alarm, "since_ms"));
+	clock_text(since, since_ms);
+	json_object_del(alarm, "since_ms");
+	json_object_set_new(alarm, "since", json_string(since));
+}
+
+static enum err_code
+shape_repository(struct store *s, json_t *row, struct err *e)
+{
+	(void)s;
+	(void)e;
+	shape_alarm(row);
+	if (json_is_true(json_object_get(row, "suspended")))
+		json_object_set_new(row, "state", json_string("suspended"));
+	return ERR_OK;
+}
+
+enum err_code
+view_repositories(struct store *s, const struct view_page *page, json_t **out,
+    struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	const char *after;
+	int64_t limit;
+
+	TRY(page_limit(page, &limit, e));
+	TRY(page_after(page, &after, e));
+	TRY(store_view_repositories(s, NULL, after, limit + 1, &rows, e));
+	TRY(shape_all(s, rows, shape_repository, e));
+	*out = make_page(STEAL(rows), limit, "name");
+	return ERR_OK;
+}
+
+enum err_code
+view_repository(struct store *s, const char *name, json_t **out, struct err *e)
+{
+	json_t *rows;
+	json_t *row;
+
+	TRY(store_view_repositories(s, name, NULL, 1, &rows, e));
+	TRY(only_row(rows, &row, e, "repository", name));
+	(void)shape_repository(s, row, e);
+	*out = row;
+	return ERR_OK;
+}
+
+/* Assignments. */
+
+static enum err_code
+shape_assignment(struct store *s, json_t *row, struct err *e)
+{
+	AUTO_JSON contents = NULL;
+	AUTO_STR etag = mem_printf("\"sha256:%s\"", text_of(row, "artifact"));
+	json_t *list = json_array();
+	json_t *item;
+	size_t i;
+
+	json_object_del(row, "artifact");
+	json_object_set_new(row, "etag", json_string(etag));
+	json_object_set_new(row, "quarantined", list);
+	TRY(store_view_quarantine(s, text_of(row, "cluster"),
+	    text_of(row, "bundle"), &contents, e));
+	json_array_foreach(contents, i, item)
+		json_array_append(list, json_object_get(item, "content"));
+	return ERR_OK;
+}
+
+static enum err_code
+add_assignments(struct store *s, json_t *row, const char *cluster,
+    const char *bundle, struct err *e)
+{
+	AUTO_JSON list = NULL;
+
+	TRY(store_view_assignments(s, cluster, bundle, &list, e));
+	TRY(shape_all(s, list, shape_assignment, e));
+	json_object_set_new(row, "assignments", STEAL(list));
+	return ERR_OK;
+}
+
+static bool
+names_hold(const json_t *names, const char *name)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(names, i, item)
+		if (json_is_string(item) &&
+		    strcmp(json_string_value(item), name) == 0)
+			return true;
+	return false;
+}
+
+enum err_code
+view_assignments(struct store *s, const char *bundle, const json_t *clusters,
+    json_t **out, struct err *e)
+{
+	AUTO_JSON body = json_object();
+	json_t *list;
+
+	TRY(add_assignments(s, body, NULL, bundle, e));
+	list = json_object_get(body, "assignments");
+	for (size_t i = json_array_size(list); clusters != NULL && i-- > 0;)
+		if (!names_hold(clusters,
+			text_of(json_array_get(list, i), "cluster")))
+			json_array_remove(list, i);
+	*out = STEAL(body);
+	return ERR_OK;
+}
+
+/* Revisions of bundles. */
+
+static enum err_code
+shape_revision(struct store *s, json_t *row, struct err *e)
+{
+	const char *sha256 = text_of(row, "sha256");
+	json_t *artifact = json_null();
+
+	(void)s;
+	(void)e;
+	if (sha256 != NULL) {
+		AUTO_STR etag = mem_printf("\"sha256:%s\"", sha256);
+
+		artifact = json_pack("{s:s, s:s, s:O, s:O}", "sha256", sha256,
+		    "etag", etag, "size", json_object_get(row, "size"), "key",
+		    json_object_get(row, "key"));
+	}
+	json_object_set_new(row, "stored",
+	    json_boolean(json_is_object(artifact)));
+	json_object_set_new(row, "artifact", artifact);
+	json_object_del(row, "sha256");
+	json_object_del(row, "size");
+	json_object_del(row, "key");
+	return ERR_OK;
+}
+
+static enum err_code
+shape_bundle(struct store *s, json_t *row, struct err *e)
+{
+	AUTO_JSON latest = NULL;
+	const char *name = text_of(row, "name");
+
+	TRY(store_view_revisions(s, name, NULL, 1, &latest, e));
+	TRY(shape_all(s, latest, shape_revision, e));
+	if (json_array_size(latest) > 0)
+		json_object_set(row, "latest", json_array_get(latest, 0));
+	else
+		json_object_set_new(row, "latest", json_null());
+	return add_assignments(s, row, NULL, name, e);
+}
+
+/* Commits. */
+
+static enum err_code
+shape_commit(struct store *s, json_t *row, struct err *e)
+{
+	json_t *runs;
+
+	TRY(store_view_runs_in(s, text_of(row, "repository"),
+	    text_of(row, "revision"), &runs, e));
+	json_object_set_new(row, "runs_in", runs);
+	return ERR_OK;
+}
+
+static enum err_code
+add_verdicts(struct store *s, json_t *row, struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	json_t *list = json_array();
+	json_t *item;
+	size_t i;
+
+	json_object_set_new(row, "verdicts", list);
+	TRY(store_view_verdicts(s, text_of(row, "repository"),
+	    text_of(row, "revision"), &rows, e));
+	json_array_foreach(rows, i, item) {
+		json_t *report = json_object_get(item, "report");
+
+		json_object_del(report, "identity");
+		json_array_append(list, report);
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+add_revisions(struct store *s, json_t *row, struct err *e)
+{
+	AUTO_JSON rows = NULL;
+
+	TRY(store_view_commit_revisions(s, text_of(row, "repository"),
+	    text_of(row, "revision"), &rows, e));
+	TRY(shape_all(s, rows, shape_revision, e));
+	json_object_set_new(row, "bundles", STEAL(rows));
+	return ERR_OK;
+}
+
+/* Where a list of commits starts: the branch, or where the page before ended.
+ * "" when there is nothing yet. */
+static enum err_code
+commits_start(struct store *s, const char *repository, const char *next,
+    struct view_rev *out, struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	const char *commit;
+
+	TRY(store_view_branch(s, repository, "HEAD", &rows, e));
+	if (json_array_size(rows) == 0)
+		return repository == NULL
+		    ? ERR_OK
+		    : err_set(e, ERR_NOT_FOUND, "no repository is called %s",
+			  repository);
+	if (json_array_size(rows) > 1)
+		return err_set(e, ERR_INVALID,
+		    "repository: there are several; say which");
+	(void)snprintf(out->repository, sizeof out->repository, "%s",
+	    text_of(json_array_get(rows, 0), "repository"));
+	commit = text_of(json_array_get(rows, 0), "commit");
+	if (next != NULL)
+		commit = next;
+	if (commit != NULL)
+		(void)snprintf(out->commit, sizeof out->commit, "%s", commit);
+	return ERR_OK;
+}
+
+static bool
+is_hex(const char *text, size_t len)
+{
+	return strspn(text, "0123456789abcdef") == len && text[len] == '\0';
+}
+
+/* The cursor is the first commit of the page to come. */
+static json_t *
+commits_page(json_t *rows, int64_t limit)
+{
+	json_t *next = json_null();
+
+	if (json_array_size(rows) > (size_t)limit) {
+		next = json_incref(json_object_get(json_array_get(rows,
+						       (size_t)limit),
+		    "revision"));
+		json_array_remove(rows, (size_t)limit);
+	}
+	return json_pack("{s:o, s:o}", "items", rows, "next", next);
+}
+
+static enum err_code
+read_commits(struct store *s, const struct view_rev *from, int64_t limit,
+    json_t **out, struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	json_t *page;
+
+	TRY(store_view_line(s, from->repository, from->commit, limit + 1, &rows,
+	    e));
+	page = commits_page(STEAL(rows), limit);
+	rows = page;
+	TRY(shape_all(s, json_object_get(page, "items"), shape_commit, e));
+	*out = STEAL(rows);
+	return ERR_OK;
+}
+
+enum err_code
+view_commits(struct store *s, const char *repository,
+    const struct view_page *page, json_t **out, struct err *e)
+{
+	struct view_rev from = { 0 };
+	int64_t limit;
+
+	TRY(page_limit(page, &limit, e));
+	if (page->next != NULL && !is_hex(page->next, STORE_ID_SIZE - 1))
+		return bad_cursor(e);
+	SNAPSHOT(s, e);
+	TRY(commits_start(s, repository, page->next, &from, e));
+	return read_commits(s, &from, limit, out, e);
+}
+
+enum err_code
+view_commit(struct store *s, const char *rev, json_t **out, struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	struct view_rev at;
+	json_t *row;
+
+	SNAPSHOT(s, e);
+	TRY(view_resolve(s, NULL, rev, &at, e));
+	TRY(store_view_line(s, at.repository, at.commit, 1, &rows, e));
+	row = json_array_get(rows, 0);
+	if (row == NULL)
+		return err_set(e, ERR_NOT_FOUND, "no commit %s is known", rev);
+	TRY(shape_commit(s, row, e));
+	TRY(add_verdicts(s, row, e));
+	TRY(add_revisions(s, row, e));
+	*out = json_incref(row);
+	return ERR_OK;
+}
+
+/* Bundles. */
+
+enum err_code
+view_bundles(struct store *s, const struct view_page *page, json_t **out,
+    struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	const char *after;
+	int64_t limit;
+
+	TRY(page_limit(page, &limit, e));
+	TRY(page_after(page, &after, e));
+	SNAPSHOT(s, e);
+	TRY(store_view_bundles(s, NULL, after, limit + 1, &rows, e));
+	TRY(shape_all(s, rows, shape_bundle, e));
+	*out = make_page(STEAL(rows), limit, "name");
+	return ERR_OK;
+}
+
+enum err_code
+view_bundle(struct store *s, const char *name, json_t **out, struct err *e)
+{
+	AUTO_JSON row = NULL;
+	json_t *rows;
+
+	SNAPSHOT(s, e);
+	TRY(store_view_bundles(s, name, NULL, 1, &rows, e));
+	TRY(only_row(rows, &row, e, "bundle", name));
+	TRY(shape_bundle(s, row, e));
+	*out = STEAL(row);
+	return ERR_OK;
+}
+
+static enum err_code
+bundle_repository(struct store *s, const char *bundle,
+    char out[STORE_NAME_SIZE], struct err *e)
+{
+	AUTO_JSON row = NULL;
+	json_t *rows;
+
+	TRY(store_view_bundles(s, bundle, NULL, 1, &rows, e));
+	TRY(only_row(rows, &row, e, "bundle", bundle));
+	(void)snprintf(out, STORE_NAME_SIZE, "%s", text_of(row, "repository"));
+	return ERR_OK;
+}
+
+enum err_code
+view_revisions(struct store *s, const char *bundle,
+    const struct view_page *page, json_t **out, struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	char repository[STORE_NAME_SIZE];
+	int64_t limit;
+
+	TRY(page_limit(page, &limit, e));
+	if (page->next != NULL && !is_hex(page->next, STORE_ID_SIZE - 1))
+		return bad_cursor(e);
+	SNAPSHOT(s, e);
+	TRY(bundle_repository(s, bundle, repository, e));
+	TRY(store_view_revisions(s, bundle, page->next, limit + 1, &rows, e));
+	TRY(shape_all(s, rows, shape_revision, e));
+	*out = make_page(STEAL(rows), limit, "revision");
+	return ERR_OK;
+}
+
+static enum err_code
+resolve_revision(struct store *s, const char *bundle, const char *rev,
+    struct view_rev *out, struct err *e)
+{
+	char repository[STORE_NAME_SIZE];
+
+	TRY(bundle_repository(s, bundle, repository, e));
+	return view_resolve(s, repository, rev, out, e);
+}
+
+enum err_code
+view_revision(struct store *s, const char *bundle, const char *rev,
+    json_t **out, struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	struct view_rev at;
+
+	SNAPSHOT(s, e);
+	TRY(resolve_revision(s, bundle, rev, &at, e));
+	TRY(store_view_revision(s, bundle, at.commit, &rows, e));
+	if (json_array_size(rows) == 0)
+		return err_set(e, ERR_NOT_FOUND,
+		    "bundle %s has no revision %s: the commit was not "
+		    "published, or does not define it",
+		    bundle, at.commit);
+	TRY(shape_all(s, rows, shape_revision, e));
+	*out = json_incref(json_array_get(rows, 0));
+	return ERR_OK;
+}
+
+enum err_code
+view_artifact(struct store *s, const char *bundle, const char *rev,
+    struct store_artifact *out, struct err *e)
+{
+	struct view_rev at;
+
+	SNAPSHOT(s, e);
+	TRY(resolve_revision(s, bundle, rev, &at, e));
+	return store_artifact_of(s, bundle, at.commit, out, e);
+}
+
+/* Clusters. */
+
+static enum err_code
+shape_cluster(struct store *s, json_t *row, struct err *e)
+{
+	return add_assignments(s, row, text_of(row, "name"), NULL, e);
+}
+
+enum err_code
+view_clusters(struct store *s, const struct view_page *page, json_t **out,
+    struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	const char *after;
+	int64_t limit;
+
+	TRY(page_limit(page, &limit, e));
+	TRY(page_after(page, &after, e));
+	SNAPSHOT(s, e);
+	TRY(store_view_clusters(s, NULL, after, limit + 1, &rows, e));
+	TRY(shape_all(s, rows, shape_cluster, e));
+	*out = make_page(STEAL(rows), limit, "name");
+	return ERR_OK;
+}
+
+enum err_code
+view_cluster(struct store *s, const char *name, json_t **out, struct err *e)
+{
+	AUTO_JSON row = NULL;
+	json_t *rows;
+
+	SNAPSHOT(s, e);
+	TRY(store_view_clusters(s, name, NULL, 1, &rows, e));
+	TRY(only_row(rows, &row, e, "cluster", name));
+	TRY(shape_cluster(s, row, e));
+	*out = STEAL(row);
+	return ERR_OK;
+}
+
+/* Operations and the audit. */
+
+static enum err_code
+read_number(const char *text, int64_t *out)
+{
+	size_t len = strspn(text, "0123456789");
+
+	if (len == 0 || len > 18 || text[len] != '\0')
+		return ERR_INVALID;
+	*out = strtoll(text, NULL, 10);
+	return ERR_OK;
+}
+
+enum err_code
+view_operation(struct store *s, const char *id, json_t **out, struct err *e)
+{
+	json_t *rows;
+	json_t *row;
+	int64_t number;
+
+	if (read_number(id, &number) != ERR_OK)
+		return err_set(e, ERR_NOT_FOUND, "no operation is called %s",
+		    id);
+	TRY(store_view_operation(s, number, &rows, e));
+	TRY(only_row(rows, &row, e, "operation", id));
+	if (json_is_null(json_object_get(row, "assignments")))
+		json_object_set_new(row, "assignments", json_array());
+	*out = row;
+	return ERR_OK;
+}
+
+enum err_code
+view_audit(struct store *s, const struct view_page *page, json_t **out,
+    struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	int64_t before = INT64_MAX;
+	int64_t limit;
+	json_t *list;
+	json_t *next;
+
+	TRY(page_limit(page, &limit, e));
+	if (page->next != NULL && read_number(page->next, &before) != ERR_OK)
+		return bad_cursor(e);
+	TRY(store_view_audit(s, before, limit + 1, &rows, e));
+	list = make_page(STEAL(rows), limit, "seq");
+	next = json_object_get(list, "next");
+	if (json_is_integer(next)) {
+		AUTO_STR text =
+		    mem_printf("%lld", (long long)json_integer_value(next));
+
+		json_object_set_new(list, "next", json_string(text));
+	}
+	*out = list;
+	return ERR_OK;
+}
+
+/* Revs. */
+
+struct rev_parts {
+	char repository[STORE_NAME_SIZE]; /* "" when not said */
+	char base[VIEW_REV_MAX];
+	int64_t steps;
+};
+
+static enum err_code
+bad_rev(const char *rev, struct err *e)
+{
+	return err_set(e, ERR_INVALID,
+	    "\"%.80s\" is not a revision: write a commit id or at least %d "
+	    "digits of one, HEAD or a branch, each with ~N behind it, and "
+	    "REPOSITORY@ before it if there are several",
+	    rev, (int)VIEW_PREFIX_MIN);
+}
+
+/* "~", "~3", "~1~2": all together. */
+static enum err_code
+read_steps(const char *text, int64_t *out)
+{
+	*out = 0;
+	while (*text == '~') {
+		size_t len = strspn(text + 1, "0123456789");
+		int64_t n = 1;
+
+		if (len > 7)
+			return ERR_INVALID;
+		if (len > 0)
+			n = strtoll(text + 1, NULL, 10);
+		*out += n;
+		text += 1 + len;
+	}
+	return *text == '\0' && *out <= VIEW_STEPS_MAX ? ERR_OK : ERR_INVALID;
+}
+
+static enum err_code
+split_rev(const char *rev, struct rev_parts *out, struct err *e)
+{
+	const char *at = strchr(rev, '@');
+	const char *base = at == NULL ? rev : at + 1;
+	size_t len = strcspn(base, "~");
+
+	*out = (struct rev_parts){ 0 };
+	if (strnlen(rev, VIEW_REV_MAX) == VIEW_REV_MAX || len == 0 ||
+	    read_steps(base + len, &out->steps) != ERR_OK)
+		return bad_rev(rev, e);
+	memcpy(out->base, base, len);
+	if (at == NULL)
+		return ERR_OK;
+	if ((size_t)(at - rev) >= sizeof out->repository)
+		return bad_rev(rev, e);
+	memcpy(out->repository, rev, (size_t)(at - rev));
+	return spec_is_name(out->repository) ? ERR_OK : bad_rev(rev, e);
+}
+
+static enum err_code
+pick_rev(const json_t *rows, const char *rev, struct view_rev *out,
+    struct err *e)
+{
+	const json_t *row = json_array_get(rows, 0);
+
+	if (json_array_size(rows) > 1)
+		return err_set(e, ERR_INVALID,
+		    "%s names several commits; write more digits, or "
+		    "REPOSITORY@%s",
+		    rev, rev);
+	if (row == NULL || text_of(row, "commit") == NULL)
+		return err_set(e, ERR_NOT_FOUND, "no commit %s is known", rev);
+	(void)snprintf(out->repository, sizeof out->repository, "%s",
+	    text_of(row, "repository"));
+	(void)snprintf(out->commit, sizeof out->commit, "%s",
+	    text_of(row, "commit"));
+	return ERR_OK;
+}
+
+/* A branch's name goes before digits that happen to look like it. */
+static enum err_code
+find_base(struct store *s, const char *repository, const char *base,
+    const char *rev, struct view_rev *out, struct err *e)
+{
+	AUTO_JSON rows = NULL;
+	AUTO_JSON found = NULL;
+	size_t len = strlen(base);
+
+	TRY(store_view_branch(s, repository, base, &rows, e));
+	if (json_array_size(rows) > 0)
+		return pick_rev(rows, rev, out, e);
+	if (!is_hex(base, len) || len >= STORE_ID_SIZE)
+		return err_set(e, ERR_NOT_FOUND, "no commit %s is known", rev);
+	if (len < VIEW_PREFIX_MIN)
+		return err_set(e, ERR_NOT_FOUND,
+		    "%s: write at least %d digits of a commit id", rev,
+		    (int)VIEW_PREFIX_MIN);
+	TRY(store_view_prefix(s, repository, base, &found, e));
+	return pick_rev(found, rev, out, e);
+}
+
+enum err_code
+view_resolve(struct store *s, const char *repository, const char *rev,
+    struct view_rev *out, struct err *e)
+{
+	struct rev_parts parts;
+	struct view_rev found;
+	enum err_code code;
+
+	TRY(split_rev(rev, &parts, e));
+	if (repository != NULL && parts.repository[0] != '\0' &&
+	    strcmp(parts.repository, repository) != 0)
+		return err_set(e, ERR_INVALID, "%s: this is of repository %s",
+		    rev, repository);
+	if (repository == NULL && parts.repository[0] != '\0')
+		repository = parts.repository;
+	TRY(find_base(s, repository, parts.base, rev, &found, e));
+	code = ERR_OK;
+	if (parts.steps > 0)
+		code = store_view_above(s, found.repository, found.commit,
+		    parts.steps, found.commit, e);
+	if (code == ERR_NOT_FOUND)
+		return err_set(e, code,
+		    "%s: the history that is known ends "
+		    "before it",
+		    rev);
+	if (code == ERR_OK)
+		*out = found;
+	return code;
+}
