@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum err_code
-err_set(struct err *e, enum err_code code, const char *fmt, ...)
+err_set_text(struct err *e, enum err_code code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -43,7 +43,7 @@ code_of_errno(int number)
 }
 
 enum err_code
-err_errno(struct err *e, const char *fmt, ...)
+err_errno_text(struct err *e, const char *fmt, ...)
 {
 	int number = errno;
 	enum err_code code = code_of_errno(number);
@@ -65,7 +65,7 @@ err_errno(struct err *e, const char *fmt, ...)
 }
 
 enum err_code
-err_add(struct err *e, const char *fmt, ...)
+err_add_text(struct err *e, const char *fmt, ...)
 {
 	char prefix[ERR_TEXT_MAX];
 	char old[ERR_TEXT_MAX];

@@ -34,19 +34,33 @@ struct err {
 	char text[ERR_TEXT_MAX];
 };
 
+/* What these return is never ERR_OK; said so that the compiler knows which
+ * paths leave a result unset. */
+static inline enum err_code
+err_failed(enum err_code code)
+{
+	if (code == ERR_OK)
+		__builtin_unreachable();
+	return code;
+}
+
 /* Sets code and text and returns the code, so that a function can end with
  * `return err_set(...)`. e may be NULL: then only the code is returned. */
-enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
+enum err_code err_set_text(struct err *e, enum err_code code, const char *fmt,
+    ...) PRINTF_LIKE(3, 4);
+#define err_set(e, ...) err_failed(err_set_text((e), __VA_ARGS__))
 
 /* As err_set, with ": " and the text of errno (saved at entry) appended and
  * the code chosen from errno: ENOENT is NOT_FOUND, ENOSPC and friends IO. */
-enum err_code err_errno(struct err *e, const char *fmt, ...)
+enum err_code err_errno_text(struct err *e, const char *fmt, ...)
     PRINTF_LIKE(2, 3);
+#define err_errno(e, ...) err_failed(err_errno_text((e), __VA_ARGS__))
 
 /* Puts "prefix: " before the text of an error that is already set and
  * returns its code. Text that does not fit is cut at the end. */
-enum err_code err_add(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+enum err_code err_add_text(struct err *e, const char *fmt, ...)
+    PRINTF_LIKE(2, 3);
+#define err_add(e, ...) err_failed(err_add_text((e), __VA_ARGS__))
 
 /* The code's stable name, as the API and the logs show it: "not_found". */
 const char *err_name(enum err_code code);

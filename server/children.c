@@ -131,12 +131,16 @@ static enum err_code
 run_read(struct run *r, const struct message *m, struct err *e)
 {
 	json_error_t fault;
+	json_t *command;
 
-	if (json_unpack_ex(m->payload, &fault, 0, "{s:s,s:s?,s:o,s:s,s:s,s:I!}",
-	    "repository", &r->repository, "command", &r->command, "args",
+	if (json_unpack_ex(m->payload, &fault, 0, "{s:s,s:o,s:o,s:s,s:s,s:I!}",
+	    "repository", &r->repository, "command", &command, "args",
 	    &r->args, "work", &r->work, "sub", &r->sub, "timeout_ms",
 	    &r->timeout_ms) != 0)
 		return err_set(e, ERR_INVALID, "run: %s", fault.text);
+	r->command = json_string_value(command); /* null: the engine */
+	if (r->command == NULL && !json_is_null(command))
+		return err_set(e, ERR_INVALID, "run: bad command");
 	if (!is_number(r->work) || !is_inside(r->sub))
 		return err_set(e, ERR_INVALID, "run: bad folder");
 	if (r->timeout_ms < 1 || r->timeout_ms > RUN_TIMEOUT_MAX_MS)
