@@ -370,12 +370,10 @@ static const struct pair ioctl_requests[] = {
 };
 
 static const struct pair prctl_options[] = {
-	{ 0, PR_SET_NAME, 0 },
-	{ 0, PR_GET_NAME, 0 },
-	{ 0, PR_GET_DUMPABLE, 0 },
-	{ 0, PR_CAPBSET_READ, 0 },
-	{ 0, PR_GET_NO_NEW_PRIVS, 0 },
+	{ 0, PR_SET_NAME, 0 }, { 0, PR_GET_NAME, 0 }, { 0, PR_GET_DUMPABLE, 0 },
+	{ 0, PR_CAPBSET_READ, 0 }, { 0, PR_GET_NO_NEW_PRIVS, 0 },
 	{ 0, PR_SET_NO_NEW_PRIVS, 0 },
+	{ CONFINE_GO, 0x53564d41, 0 }, /* PR_SET_VMA: names for memory */
 };
 
 enum { TCP_LEVEL = 6, IP_LEVEL = 0, IPV6_LEVEL = 41 };
@@ -951,3 +949,23 @@ confine_program_paths(struct confine_program *out, const char *path,
 		add_loader(out, out->loader);
 	return ERR_OK;
 }
+
+const struct confine_path confine_network_paths[CONFINE_NETWORK_PATHS] = {
+	{ "/etc/hosts", CONFINE_PATH_READ, true },
+	{ "/etc/resolv.conf", CONFINE_PATH_READ, true },
+	{ "/etc/nsswitch.conf", CONFINE_PATH_READ, true },
+	{ "/etc/host.conf", CONFINE_PATH_READ, true },
+	{ "/etc/gai.conf", CONFINE_PATH_READ, true },
+	{ "/etc/services", CONFINE_PATH_READ, true },
+	/* Not /etc/ssl as a whole: private keys lie there too. */
+	{ "/etc/ssl/certs", CONFINE_PATH_READ, true },
+	{ "/etc/ssl/openssl.cnf", CONFINE_PATH_READ, true },
+	{ "/etc/pki/ca-trust", CONFINE_PATH_READ, true },
+	{ "/etc/ca-certificates", CONFINE_PATH_READ, true },
+	{ "/usr/share/ca-certificates", CONFINE_PATH_READ, true },
+	{ "/usr/local/share/ca-certificates", CONFINE_PATH_READ, true },
+	{ "/etc/ld.so.cache", CONFINE_PATH_READ, true },
+	{ "/lib", CONFINE_PATH_READ, true },
+	{ "/usr/lib", CONFINE_PATH_READ, true },
+	{ "/lib64", CONFINE_PATH_READ, true },
+};

@@ -25,8 +25,8 @@ enum confine_calls {
 	CONFINE_LOCK_FILES = 1 << 2, /* fcntl locks, as SQLite takes them */
 	CONFINE_THREADS = 1 << 3,    /* clone with CLONE_THREAD only */
 	CONFINE_ACCEPT = 1 << 4,   /* accept4, recv, send, shutdown, sockopts */
-	CONFINE_CONNECT = 1 << 5,  /* socket (inet, inet6, unix), connect,
-	                               * and what name look-up needs */
+	CONFINE_CONNECT = 1 << 5,  /* socket (inet and inet6 only), connect,
+	                            * and what name look-up needs */
 	CONFINE_EXEC = 1 << 6,     /* execve (Landlock says of what) */
 	CONFINE_FORK = 1 << 7,     /* processes, for granted gate commands */
 	CONFINE_GO = 1 << 8,       /* what a Go runtime calls besides */
@@ -96,6 +96,11 @@ struct confine_program {
  * when it is not something that can be executed. Needs no clearing. */
 enum err_code confine_program_paths(struct confine_program *out,
     const char *path, struct err *e) MUST_CHECK;
+
+/* What looking up names and checking certificates reads, and the modules that
+ * the C library loads for it. For processes with CONFINE_CONNECT. */
+enum { CONFINE_NETWORK_PATHS = 16 };
+extern const struct confine_path confine_network_paths[CONFINE_NETWORK_PATHS];
 
 /* Tests: from now on act as on a kernel with this Landlock ABI. Before
  * threads. */
