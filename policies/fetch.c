@@ -170,6 +170,8 @@ set_rules(struct fetch_child *c)
 	r->calls = CONFINE_READ_FILES | CONFINE_WRITE_FILES;
 	if (c->parts.kind == FETCH_LOCAL) {
 		allow_source(c);
+		/* libgit2 packs on all processors when it is the host too. */
+		r->calls |= CONFINE_THREADS;
 	} else {
 		allow_network(c);
 		r->calls |= CONFINE_CONNECT;

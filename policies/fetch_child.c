@@ -28,6 +28,7 @@ static struct {
 	struct fetch_child *c;
 	char *password;
 	char *passphrase;
+	char *home; /* for ssh */
 	struct buf ssh_key;
 	struct buf known_hosts;
 	git_repository *git;
@@ -128,25 +129,22 @@ read_secrets(struct err *e)
 	return file_read(&self.known_hosts, c->known_hosts_file, e);
 }
 
-/* libgit2 asks the host for a kind of key that it finds in the known_hosts
- * below its "global" folder. Whether the key is right is decided here, in
- * check_host_key. */
+/* libgit2 wants a known_hosts below $HOME, and asks the host for a kind of key
+ * that it finds there. Whether the key is right is decided in check_host_key. */
 static enum err_code
 offer_known_hosts(struct err *e)
 {
-	AUTO_STR home = file_path(self.c->incoming, "home");
-	AUTO_STR ssh = file_path(home, ".ssh");
-	AUTO_STR file = file_path(ssh, "known_hosts");
-	int rc;
+	AUTO_STR ssh = NULL;
+	AUTO_STR file = NULL;
 
 	if (self.c->parts.kind != FETCH_SSH)
 		return ERR_OK;
+	self.home = file_path(self.c->incoming, "home");
+	ssh = file_path(self.home, ".ssh");
+	file = file_path(ssh, "known_hosts");
 	TRY(file_make_dirs(ssh, e));
-	TRY(file_replace(file, self.known_hosts.data, self.known_hosts.len,
-	    0600, e));
-	rc = git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, GIT_CONFIG_LEVEL_GLOBAL,
-	    home);
-	return rc == 0 ? ERR_OK : gitlib_err(e, rc, "%s", home);
+	return file_replace(file, self.known_hosts.data, self.known_hosts.len,
+	    0600, e);
 }
 
 static enum err_code
@@ -321,25 +319,39 @@ on_progress(const git_indexer_progress *progress, void *arg)
 
 /* -- fetching ------------------------------------------------------------- */
 
+/* Is it about who we are? libgit2 has a number for some of these only. */
+static bool
+is_denial(int rc, int class, const char *text)
+{
+	if (rc == GIT_EAUTH || rc == GIT_ECERTIFICATE)
+		return true;
+	if (class == GIT_ERROR_HTTP)
+		return strstr(text, "401") != NULL ||
+		    strstr(text, "403") != NULL;
+	/* A key that cannot be used: a wrong or missing passphrase. */
+	return class == GIT_ERROR_SSH && strstr(text, "authenticate") != NULL;
+}
+
 static void
 conclude_failure(int rc, const char *what)
 {
 	const git_error *last = git_error_last();
 	const char *text = last != NULL ? last->message : "unknown reason";
 	int class = last != NULL ? last->klass : GIT_ERROR_NONE;
-	enum fetch_outcome outcome = FETCH_FAILED;
+	bool network = class == GIT_ERROR_NET || class == GIT_ERROR_SSH ||
+	    class == GIT_ERROR_HTTP || class == GIT_ERROR_SSL;
 
-	if (rc == GIT_EAUTH || rc == GIT_ECERTIFICATE ||
-	    (class == GIT_ERROR_HTTP &&
-		(strstr(text, "401") != NULL || strstr(text, "403") != NULL)))
-		outcome = FETCH_DENIED;
+	if (is_denial(rc, class, text))
+		conclude(FETCH_DENIED, "%s: %s; check credentials", what, text);
 	else if (strstr(text, strerror(EFBIG)) != NULL)
-		outcome = FETCH_TOO_LARGE;
-	else if (!self.connected || class == GIT_ERROR_NET ||
-	    class == GIT_ERROR_SSH || class == GIT_ERROR_HTTP ||
-	    class == GIT_ERROR_SSL)
-		outcome = FETCH_UNREACHABLE;
-	conclude(outcome, "%s: %s", what, text);
+		conclude(FETCH_TOO_LARGE,
+		    "more than %lld bytes; raise fetch_max if this repository "
+		    "may be that large",
+		    (long long)self.c->bytes_max);
+	else if (!self.connected || network)
+		conclude(FETCH_UNREACHABLE, "%s: %s", what, text);
+	else
+		conclude(FETCH_FAILED, "%s: %s", what, text);
 }
 
 /* A redirect is not followed: it could lead the credential elsewhere. */
@@ -518,6 +530,8 @@ fetch_main(void *arg)
 	/* Over the limit a write fails with EFBIG, and libgit2 reports that. */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
+	if (self.home != NULL)
+		(void)setenv("HOME", self.home, 1);
 	if (!self.concluded)
 		fetch();
 	conclude(FETCH_FAILED, "libgit2 did not start the fetch");

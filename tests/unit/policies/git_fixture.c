@@ -12,7 +12,7 @@
 #include "core/file.h"
 #include "core/mem.h"
 
-enum { TEXTS = 8, TEXT_SIZE = 4096 };
+enum { TEXTS = 256, TEXT_SIZE = 4096 };
 
 static char dir[256];
 static char texts[TEXTS][TEXT_SIZE];

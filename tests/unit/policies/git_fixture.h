@@ -10,13 +10,13 @@
  * on. */
 const char *fixture_start(void);
 void fixture_end(void);
-/* "DIR/name" in a buffer of a rotating few. */
+/* "DIR/name" in one of 256 buffers that take turns. */
 const char *fixture_path(const char *name);
 
 /* Runs a shell script in the folder, with set -e; asserts that it succeeds.
  * `git` there has an identity, fixed times and no configuration. */
 void sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Its first line of output, in a buffer of a rotating few. */
+/* Its first line of output, in one of 256 buffers that take turns. */
 const char *sh_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif
