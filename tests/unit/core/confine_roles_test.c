@@ -446,8 +446,9 @@ read_commit(git_repository *repo)
 static int
 pack_something(const char *to)
 {
-	static char tar[65536];
-	static char gz[65536];
+	enum { SIZE = 65536 };
+	AUTO_STR tar = mem_alloc(SIZE);
+	AUTO_STR gz = mem_alloc(SIZE);
 	struct archive *a = archive_write_new();
 	struct archive_entry *entry = archive_entry_new();
 	struct libdeflate_compressor *c = libdeflate_alloc_compressor(6);
@@ -457,8 +458,7 @@ pack_something(const char *to)
 
 	NEED(a != NULL && entry != NULL && c != NULL);
 	NEED(archive_write_set_format_ustar(a) == ARCHIVE_OK);
-	NEED(archive_write_open_memory(a, tar, sizeof tar, &used) ==
-	    ARCHIVE_OK);
+	NEED(archive_write_open_memory(a, tar, SIZE, &used) == ARCHIVE_OK);
 	archive_entry_set_pathname(entry, "a/b.rego");
 	archive_entry_set_filetype(entry, S_IFREG);
 	archive_entry_set_perm(entry, 0644);
@@ -468,7 +468,7 @@ pack_something(const char *to)
 	NEED(archive_write_close(a) == ARCHIVE_OK);
 	archive_entry_free(entry);
 	archive_write_free(a);
-	len = libdeflate_gzip_compress(c, tar, used, gz, sizeof gz);
+	len = libdeflate_gzip_compress(c, tar, used, gz, SIZE);
 	libdeflate_free_compressor(c);
 	NEED(len > 0);
 	NEED(file_replace(to, gz, len, 0644, &e) == ERR_OK);
