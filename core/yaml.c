@@ -174,18 +174,29 @@ node_add(struct yaml_reader *r, uint32_t *out, enum node_kind kind,
 	return ERR_OK;
 }
 
-/* Marks come in rising order, so all calls together walk the text once. */
+static bool
+is_first_byte(char c)
+{
+	return (c & 0xc0) != 0x80;
+}
+
+/* Marks are near each other and rise, so all calls together walk the text
+ * about once. What libyaml has read so far is valid UTF-8. */
 static const char *
 text_at(struct yaml_reader *r, size_t index)
 {
-	if (index < r->cursor_chars)
-		r->cursor_chars = r->cursor_bytes = 0;
 	while (r->cursor_chars < index && r->cursor_bytes < r->len) {
-		size_t size = value_utf8(r->text + r->cursor_bytes,
-		    r->len - r->cursor_bytes);
-
-		r->cursor_bytes += size > 0 ? size : 1;
+		do
+			r->cursor_bytes++;
+		while (r->cursor_bytes < r->len &&
+		    !is_first_byte(r->text[r->cursor_bytes]));
 		r->cursor_chars++;
+	}
+	while (r->cursor_chars > index) {
+		do
+			r->cursor_bytes--;
+		while (!is_first_byte(r->text[r->cursor_bytes]));
+		r->cursor_chars--;
 	}
 	return r->text + r->cursor_bytes;
 }
@@ -243,11 +254,13 @@ check_flow(struct yaml_reader *r, const yaml_event_t *event)
 static enum err_code
 check_escapes(struct yaml_reader *r, const yaml_event_t *event)
 {
-	const char *p = text_at(r, event->start_mark.index);
-	const char *end = text_at(r, event->end_mark.index);
+	const char *p;
+	const char *end;
 
 	if (event->data.scalar.style != YAML_DOUBLE_QUOTED_SCALAR_STYLE)
 		return ERR_OK;
+	p = text_at(r, event->start_mark.index);
+	end = text_at(r, event->end_mark.index);
 	while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL &&
 	    p + 1 < end) {
 		if (p[1] == '/')
