@@ -71,33 +71,40 @@ poll_wait_s(const char *header)
 	return 0;
 }
 
+/* The end of an entity tag without its W/, or NULL when there is none. */
+static const char *
+tag_end(const char *p)
+{
+	const char *end = *p == '"' ? strchr(p + 1, '"') : NULL;
+
+	return end != NULL ? end + 1 : NULL;
+}
+
 bool
 poll_has(const char *header, const char *etag)
 {
 	const char *p = header;
 	size_t len = strlen(etag);
+	bool has = false;
 
 	if (p == NULL)
 		return false;
 	p += strspn(p, " \t");
 	if (*p == '*')
 		return p[1 + strspn(p + 1, " \t")] == '\0';
-	for (;;) {
+	while (*(p += strspn(p, " \t,")) != '\0') {
 		const char *end;
 
-		p += strspn(p, " \t,");
 		if (p[0] == 'W' && p[1] == '/')
 			p += 2;
-		if (*p != '"')
-			return false;
-		end = strchr(p + 1, '"');
+		end = tag_end(p);
 		if (end == NULL)
 			return false;
-		if ((size_t)(end + 1 - p) == len && memcmp(p, etag, len) == 0)
-			return true;
-		p = end + 1;
-		p += strspn(p, " \t");
-		if (*p != ',')
+		if ((size_t)(end - p) == len && memcmp(p, etag, len) == 0)
+			has = true;
+		p = end + strspn(end, " \t");
+		if (*p != ',' && *p != '\0')
 			return false;
 	}
+	return has;
 }
