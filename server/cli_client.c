@@ -15,6 +15,7 @@
 struct client {
 	CURL *curl;
 	char *url; /* without a slash at its end */
+	char *public_url; /* or NULL */
 	struct curl_slist *headers;
 };
 
@@ -22,6 +23,7 @@ struct client {
 
 struct place {
 	char *url;
+	char *public_url; /* or NULL */
 	char *token;
 };
 
@@ -29,6 +31,7 @@ static void
 place_clear(struct place *p)
 {
 	mem_free(p->url);
+	mem_free(p->public_url);
 	if (p->token != NULL)
 		mem_free_secret(p->token, strlen(p->token));
 }
@@ -41,6 +44,19 @@ from_environment(const char *name)
 	return value != NULL && *value != '\0' ? value : NULL;
 }
 
+/* The address here, then perhaps the one that the world uses. */
+static void
+take_lines(struct place *p, const char *text)
+{
+	size_t len = strcspn(text, "\n");
+
+	p->url = mem_strndup(text, len);
+	text += len + (text[len] == '\n');
+	len = strcspn(text, "\n");
+	if (len > 0)
+		p->public_url = mem_strndup(text, len);
+}
+
 static enum err_code
 local_place(struct place *p, const char *dir, struct err *e)
 {
@@ -48,7 +64,7 @@ local_place(struct place *p, const char *dir, struct err *e)
 	AUTO_STR token = file_path(dir, "admin-token");
 	AUTO_BUF url;
 
-	buf_init(&url, 1024);
+	buf_init(&url, 4096);
 	if (p->url == NULL) {
 		if (file_read(&url, address, NULL) != ERR_OK)
 			return err_set(e, ERR_NOT_FOUND,
@@ -56,8 +72,7 @@ local_place(struct place *p, const char *dir, struct err *e)
 			    "FILE, or --data-dir DIR on the server's own "
 			    "machine (there is no %s)",
 			    address);
-		url.data[strcspn(url.data, "\r\n")] = '\0';
-		p->url = mem_strdup(url.data);
+		take_lines(p, url.data);
 	}
 	if (p->token == NULL)
 		TRY(file_read_secret(&p->token, token, e));
@@ -99,6 +114,7 @@ client_open(struct client **out, const struct cli_args *a, struct err *e)
 	}
 	c = mem_zalloc(sizeof *c);
 	c->url = STEAL(p.url);
+	c->public_url = STEAL(p.public_url);
 	for (len = strlen(c->url); len > 0 && c->url[len - 1] == '/'; len--)
 		c->url[len - 1] = '\0';
 	AUTO_STR bearer = mem_printf("Authorization: Bearer %s", p.token);
@@ -125,6 +141,7 @@ client_free(struct client *c)
 	curl_easy_cleanup(c->curl);
 	curl_slist_free_all(c->headers);
 	mem_free(c->url);
+	mem_free(c->public_url);
 	mem_free(c);
 }
 
@@ -132,6 +149,12 @@ const char *
 client_url(const struct client *c)
 {
 	return c->url;
+}
+
+const char *
+client_public_url(const struct client *c)
+{
+	return c->public_url != NULL ? c->public_url : c->url;
 }
 
 /* ---- one request ---- */

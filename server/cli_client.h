@@ -38,6 +38,9 @@ void client_free(struct client *c);
 AUTO_FREE(client)
 
 const char *client_url(const struct client *c);
+/* As engines reach the server: on its own machine `url` of server.yaml, else
+ * client_url. */
+const char *client_public_url(const struct client *c);
 
 /* path is below /v1 and begins with a slash. body NULL: GET. On success the
  * caller owns *out. Errors carry the server's own words. status may be NULL. */

@@ -12,7 +12,7 @@
 #include "server/cli_table.h"
 #include "server/engine_config.h"
 
-enum { ENGINE_BUNDLES_MAX = 1000, ENGINE_WAIT_SECONDS = 45 };
+enum { ENGINE_KEYS_MAX = 256, ENGINE_BUNDLES_MAX = 1000, ENGINE_WAIT_SECONDS = 45 };
 
 static const struct cli_option engine_options[] = {
 	{ "engine-token-file", 0, "FILE", "the engines' token; default: DIR/engine-token" },
@@ -48,7 +48,7 @@ look_up(struct client *c, const char *cluster, struct found *f, struct err *e)
 	size_t i;
 
 	TRY(client_call(c, "GET", path, NULL, &f->cluster, NULL, e));
-	TRY(client_call(c, "GET", "/keys", NULL, &f->keys, NULL, e));
+	TRY(client_list(c, "/keys", ENGINE_KEYS_MAX, &f->keys, e));
 	json_array_foreach (json_object_get(f->cluster, "assignments"), i, a)
 		if (f->bundle_count < ENGINE_BUNDLES_MAX)
 			f->bundles[f->bundle_count++] = table_string(a,
@@ -64,16 +64,12 @@ look_up(struct client *c, const char *cluster, struct found *f, struct err *e)
 static const json_t *
 current_key(const struct found *f)
 {
-	const char *current = table_string(f->keys, "current");
 	const json_t *key;
 	size_t i;
 
-	json_array_foreach (json_object_get(f->keys, "keys"), i, key) {
-		const char *id = table_string(key, "id");
-
-		if (current != NULL && id != NULL && strcmp(id, current) == 0)
+	json_array_foreach (f->keys, i, key)
+		if (json_is_true(json_object_get(key, "current")))
 			return key;
-	}
 	return NULL;
 }
 
@@ -113,8 +109,7 @@ write_config(const struct cli_args *a, struct client *c, struct found *f,
 	TRY(engine_token(a, &token, e));
 	engine_config_write(out, &(struct engine_config){
 	    .url = cli_value(a, "url") != NULL ? cli_value(a, "url")
-	         : table_string(f->keys, "url") != NULL
-	             ? table_string(f->keys, "url") : client_url(c),
+	                                       : client_public_url(c),
 	    .cluster = a->rest[0],
 	    .token = token != NULL ? token : "<the engines' token>",
 	    .key_id = table_string(key, "id"),

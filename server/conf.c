@@ -463,9 +463,6 @@ fill_in(struct conf *c, const struct conf_flags *flags, struct err *e)
 	if ((c->tls.certificate == NULL) != (c->tls.key == NULL))
 		return err_set(e, ERR_INVALID,
 		    "tls: certificate and key belong together");
-	if (c->url == NULL)
-		c->url = mem_printf("%s://%s",
-		    c->tls.key != NULL ? "https" : "http", c->listen);
 	if (flags->repo != NULL)
 		TRY(add_repository(c, flags, e));
 	TRY(fill_repositories(c, flags, e));

@@ -47,7 +47,7 @@ struct conf_command {
 
 struct conf {
 	char *listen;
-	char *url;      /* as engines and people reach it */
+	char *url;      /* as engines and people reach it; NULL: as it listens */
 	char *data_dir;
 	int log_level;  /* enum log_level */
 	struct {

@@ -26,7 +26,8 @@ greeting_print(const struct conf *c, const char *address, struct err *e)
 	AUTO_STR path = file_path(c->data_dir, "address");
 	AUTO_STR admin = file_path(c->data_dir, "admin-token");
 	AUTO_STR engine = file_path(c->data_dir, "engine-token");
-	AUTO_STR line = mem_printf("%s\n", url);
+	AUTO_STR line = mem_printf("%s\n%s%s", url,
+	    c->url != NULL ? c->url : "", c->url != NULL ? "\n" : "");
 	char *token = NULL;
 
 	TRY(file_replace(path, line, strlen(line), 0644, e));
