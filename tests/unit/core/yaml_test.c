@@ -135,7 +135,7 @@ converts(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-		AUTO_BUF out;
+		AUTO_BUF out = { 0 };
 
 		buf_init(&out, 4096);
 		written(&out, pairs[i].in, pairs[i].in_len);
@@ -147,7 +147,7 @@ static void
 converts_as_the_engine_does(void **state)
 {
 	struct real_opa o;
-	AUTO_BUF printed;
+	AUTO_BUF printed = { 0 };
 
 	(void)state;
 	buf_init(&printed, 1 << 20);
@@ -156,8 +156,8 @@ converts_as_the_engine_does(void **state)
 		real_opa_add(&o, pairs[i].in, pairs[i].in_len);
 	real_opa_eval(&o, "-b", &printed);
 	for (size_t i = 0; i < o.count; i++) {
-		AUTO_BUF ours;
-		AUTO_BUF theirs;
+		AUTO_BUF ours = { 0 };
+		AUTO_BUF theirs = { 0 };
 
 		buf_init(&ours, 4096);
 		buf_init(&theirs, 4096);
@@ -289,7 +289,7 @@ static void
 refuses_what_the_engine_refuses(void **state)
 {
 	struct real_opa o;
-	AUTO_BUF printed;
+	AUTO_BUF printed = { 0 };
 
 	(void)state;
 	buf_init(&printed, 1 << 20);
@@ -324,7 +324,7 @@ verdict(const struct buf *b, struct err *e)
 static void
 keeps_the_depth_limit(void **state)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -363,8 +363,8 @@ bomb(struct buf *b, unsigned int levels, const char *leaf)
 static void
 stops_alias_bombs(void **state)
 {
-	AUTO_BUF b;
-	AUTO_BUF out;
+	AUTO_BUF b = { 0 };
+	AUTO_BUF out = { 0 };
 	struct err e;
 
 	(void)state;
@@ -391,7 +391,7 @@ stops_text_bombs(void **state)
 {
 	enum { LONG = 1 << 20, TIMES = CANON_SIZE_MAX / LONG };
 	AUTO_STR leaf = mem_alloc(LONG + 1);
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -417,6 +417,46 @@ keeps_the_size_limit(void **state)
 	assert_int_equal(yaml_read(&d, "t", "1", YAML_SIZE_MAX + 1ul, &e),
 	    ERR_LIMIT);
 	assert_string_equal(e.text, "t: larger than 64 MiB");
+}
+
+/* A list in brackets of count items, each followed by a comma: no JSON. */
+static void
+fill_list(struct buf *b, size_t count, const char *item)
+{
+	buf_reset(b);
+	buf_add_char(b, '[');
+	for (size_t i = 0; i < count; i++)
+		buf_add_str(b, item);
+	buf_add_char(b, ']');
+}
+
+static void
+keeps_the_values_limit(void **state)
+{
+	AUTO_BUF b = { 0 };
+	struct err e;
+
+	(void)state;
+	buf_init(&b, 32 << 20);
+	/* The list and the document count as well. */
+	fill_list(&b, YAML_NODES_MAX - 2, "a,");
+	assert_int_equal(verdict(&b, &e), ERR_OK);
+	fill_list(&b, YAML_NODES_MAX - 1, "a,");
+	assert_int_equal(verdict(&b, &e), ERR_LIMIT);
+	assert_non_null(strstr(e.text, "too many values"));
+}
+
+/* Were the text walked anew for each of them, this would take many minutes. */
+static void
+reads_many_strings_in_one_walk(void **state)
+{
+	AUTO_BUF b = { 0 };
+	struct err e;
+
+	(void)state;
+	buf_init(&b, 16 << 20);
+	fill_list(&b, 50000, "\"a/b\", &x c, !t d,\n");
+	assert_int_equal(verdict(&b, &e), ERR_OK);
 }
 
 static void
@@ -452,6 +492,8 @@ main(void)
 		cmocka_unit_test(stops_alias_bombs),
 		cmocka_unit_test(stops_text_bombs),
 		cmocka_unit_test(keeps_the_size_limit),
+		cmocka_unit_test(keeps_the_values_limit),
+		cmocka_unit_test(reads_many_strings_in_one_walk),
 		cmocka_unit_test(knows_the_place_of_each_value),
 	};
 
