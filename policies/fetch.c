@@ -88,7 +88,7 @@ allow_network(struct fetch_child *c)
 static char *
 first_line(const char *path)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 
 	buf_init(&b, LINK_FILE_MAX);
 	if (file_read(&b, path, NULL) != ERR_OK)
@@ -107,7 +107,7 @@ static void
 allow_alternates(struct fetch_child *c, const char *objects, int depth)
 {
 	AUTO_STR list = file_path(objects, "info/alternates");
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	char *line, *rest;
 
 	buf_init(&b, LINK_FILE_MAX);
@@ -341,9 +341,22 @@ read_outcome(struct fetch_result *out, const char *name)
 }
 
 static bool
-has_tip(const struct fetch_result *r)
+is_tip(const char *text)
 {
-	return strlen(r->tip) == 40 && strspn(r->tip, "0123456789abcdef") == 40;
+	return strlen(text) == 40 && strspn(text, "0123456789abcdef") == 40;
+}
+
+/* The name comes from the host, and goes to logs and terminals. */
+static bool
+is_branch(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	const unsigned char *end = p + strlen(text);
+
+	while (p < end)
+		if (utf8_is_control(utf8_next(&p, end)))
+			return false;
+	return true;
 }
 
 static bool
@@ -358,14 +371,15 @@ read_line(struct fetch_result *out, const json_t *j)
 		&tip, "branch", &branch, "bytes", &bytes, "message", &message,
 		&message_len) != 0)
 		return false;
-	if (!read_outcome(out, outcome) || strlen(tip) >= sizeof(out->tip) ||
-	    strlen(branch) >= sizeof(out->branch) || bytes < 0)
+	if (!read_outcome(out, outcome) || (tip[0] != '\0' && !is_tip(tip)) ||
+	    strlen(branch) >= sizeof(out->branch) || !is_branch(branch) ||
+	    bytes < 0)
 		return false;
 	memcpy(out->tip, tip, strlen(tip) + 1);
 	memcpy(out->branch, branch, strlen(branch) + 1);
 	out->bytes = bytes;
 	set_message(out, message, message_len);
-	return has_tip(out) ||
+	return tip[0] != '\0' ||
 	    (out->outcome != FETCH_OK && out->outcome != FETCH_UNCHANGED);
 }
 

@@ -18,8 +18,8 @@ enum { FETCH_TIMEOUT_MS = 300000, FETCH_RESULT_MAX = 64 * 1024 };
 /* Where from, and as whom. Strings are borrowed. */
 struct fetch_source {
 	const char *name;   /* the repository's, for messages */
-	const char *url;    /* a path, file://, https://, http:// (loopback
-	                     * only, unless insecure), ssh://, user@host:path */
+	const char *url;    /* a path, file://, https://, http:// (this
+	                     * machine only), ssh://, user@host:path */
 	const char *branch; /* "" or NULL: the remote's default branch */
 	const char *username;
 	const char *password_file; /* or a token: username may be absent */

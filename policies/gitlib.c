@@ -31,6 +31,9 @@ set_options(void)
 	    (ssize_t)GITLIB_CACHE_MAX);
 	result |= git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECT_SIZE,
 	    (size_t)GITLIB_OBJECT_MAX);
+	/* A mirror has a pack for every fetch; not all stay open. */
+	result |= git_libgit2_opts(GIT_OPT_SET_MWINDOW_FILE_LIMIT,
+	    (size_t)GITLIB_PACKS_OPEN);
 	/* Objects are on the disk before a ref names them. */
 	result |= git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
 	return result;

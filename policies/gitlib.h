@@ -9,6 +9,7 @@
 #include "core/err.h"
 
 enum {
+	GITLIB_PACKS_OPEN = 256,
 	GITLIB_CACHE_MAX = 32 << 20,
 	GITLIB_OBJECT_MAX = 512 << 20 /* any one object, unpacked */
 };

@@ -54,9 +54,11 @@ enum err_code repo_line(struct repo *r, const char *tip, const char *until,
     size_t max, struct repo_line *out, struct err *e) MUST_CHECK;
 void repo_line_clear(struct repo_line *line);
 
-/* Takes over what a fetch child left in `incoming` (an object folder): checks
- * that the tip and all it needs is there and whole, then moves the packs in.
- * Nothing is moved unless all is well. */
+/* Takes over what a fetch child left in `incoming` (the folder it was given, or
+ * any object folder): every pack is indexed anew, every loose object hashed, and
+ * from the tip back to what our refs reach all commits, trees and blobs have to
+ * be there. Then the packs are moved in. Nothing is moved unless all is well.
+ * The caller removes the folder, and sets the refs. CORRUPT: not whole. */
 enum err_code repo_take_in(struct repo *r, const char *incoming,
     const char *tip, struct err *e) MUST_CHECK;
 

@@ -207,6 +207,12 @@ test_rewritten(void **state)
 	sh("cd r; git commit -q --amend -m other");
 	assert_followed(&s, known);
 	known = head();
+	commit_more();
+	assert_followed(&s, known);
+	known = head();
+	sh("cd r; git reset -q --hard HEAD~1");
+	assert_followed(&s, known);
+	known = head();
 	sh("cd r; git checkout -q --orphan new; git commit -qm unrelated\n"
 	   "git branch -qf main");
 	assert_followed(&s, known);

@@ -52,7 +52,7 @@ fixture_path(const char *name)
 	return text;
 }
 
-static FILE *
+__attribute__((format(printf, 1, 0))) static FILE *
 start(const char *fmt, va_list ap)
 {
 	char *script = mem_vprintf(fmt, ap);
