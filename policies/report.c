@@ -338,13 +338,29 @@ add_files(struct coverage *c, const json_t *files)
 	}
 }
 
+/* Is it a number of percent? */
+static bool
+is_percent(const json_t *j)
+{
+	return json_is_number(j) && json_number_value(j) >= 0 &&
+	    json_number_value(j) <= 100;
+}
+
+/* A number of lines that can be added to many others. */
+static int64_t
+lines_of(const json_t *all, const char *name)
+{
+	int64_t n = json_integer_value(json_object_get(all, name));
+
+	return n < 0 ? 0 : n > INT32_MAX ? INT32_MAX : n;
+}
+
 /* One run: opa's own figure. Several: over their lines, added up. */
 static void
 add_percent(struct coverage *c, const json_t *all)
 {
-	c->covered += json_integer_value(json_object_get(all, "covered_lines"));
-	c->not_covered +=
-	    json_integer_value(json_object_get(all, "not_covered_lines"));
+	c->covered += lines_of(all, "covered_lines");
+	c->not_covered += lines_of(all, "not_covered_lines");
 	c->percent = json_number_value(json_object_get(all, "coverage"));
 	if (c->runs++ > 0 && c->covered + c->not_covered > 0)
 		c->percent = 100.0 * (double)c->covered /
@@ -361,7 +377,7 @@ coverage_add(struct coverage *c, const char *text, size_t len, struct err *e)
 	TRY(read_json(&all, text, len, "coverage report", e));
 	files = json_object_get(all, "files");
 	if (!json_is_object(files) ||
-	    !json_is_number(json_object_get(all, "coverage"))) {
+	    !is_percent(json_object_get(all, "coverage"))) {
 		code = err_set(e, ERR_INVALID,
 		    "opa's coverage report has no files and coverage");
 	} else {
