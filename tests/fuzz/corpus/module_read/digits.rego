@@ -1,0 +1,1 @@
+package a1.b_2.__c

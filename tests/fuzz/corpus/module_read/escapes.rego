@@ -1,0 +1,1 @@
+package a["\u00e9\ud83d\ude00\ud800\"\\"]
