@@ -240,7 +240,7 @@ read_sources(struct plan *p)
 	for (size_t i = 0; i < p->count; i++) {
 		struct source *s = &p->sources[i];
 		enum err_code code = ERR_OK;
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, TREE_BLOB_MAX);
 		TRY(tree_read(p->tree, s->entry, &text, p->e));
@@ -454,7 +454,7 @@ add_data(struct plan *p, size_t first)
 	const struct source *s = &p->sources[first];
 	const struct value *values[3];
 	size_t len = folder_len(s), count = 0;
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	char *path;
 
 	for (size_t i = first; i < p->count &&
@@ -529,7 +529,7 @@ add_manifest(struct plan *p, char content_hash[DIGEST_HEX_SIZE])
 		.rules = p->rules,
 		.rule_count = p->rule_count,
 	};
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	size_t len;
 
 	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);

@@ -57,6 +57,10 @@ struct bundle {
 void bundle_free(struct bundle *b);
 AUTO_FREE(bundle)
 
+/* A process that confines itself calls this before: packing and reading need a
+ * file of the system's. Any thread, any number of times. */
+enum err_code bundle_get_ready(struct err *e) MUST_CHECK;
+
 /* INVALID says file, line, and the rule: package or data outside the roots,
  * roots that overlap within the bundle, data and package at one path, bad data,
  * duplicate keys, two files with one place in the bundle, roots or metadata or

@@ -59,7 +59,7 @@ static enum err_code walk(struct node *n, const struct item *items,
 static void
 add_plain(struct roots *out, char *const *segments, size_t count)
 {
-	AUTO_BUF path;
+	AUTO_BUF path = { 0 };
 
 	buf_init(&path, PATH_TEXT_MAX);
 	for (size_t i = 0; i < count; i++) {
@@ -217,7 +217,7 @@ static char *
 way_text(const struct way *way)
 {
 	struct roots path = { 0 };
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 
 	way_list(way, &path);
 	buf_init(&text, PATH_TEXT_MAX);
@@ -229,7 +229,7 @@ way_text(const struct way *way)
 static char *
 roots_text(const struct check *c)
 {
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 
 	buf_init(&text, ROOTS_TEXT_MAX);
 	roots_describe(&text, c->roots->items, c->roots->count);
@@ -250,7 +250,7 @@ static enum err_code
 package_outside(const struct layout_part *package, struct check *c)
 {
 	AUTO_STR roots = roots_text(c);
-	AUTO_BUF name;
+	AUTO_BUF name = { 0 };
 
 	buf_init(&name, PATH_TEXT_MAX);
 	module_path_write(&name, package->segments, package->count);
@@ -264,7 +264,7 @@ data_in_package(const struct item *item, const struct layout_part *package,
     const struct way *way, struct check *c)
 {
 	AUTO_STR path = way_text(way);
-	AUTO_BUF name;
+	AUTO_BUF name = { 0 };
 
 	buf_init(&name, PATH_TEXT_MAX);
 	module_path_write(&name, package->segments, package->count);

@@ -305,7 +305,7 @@ static void
 write_text(struct buf *out, const char *text)
 {
 	size_t len = strlen(text);
-	AUTO_BUF clean;
+	AUTO_BUF clean = { 0 };
 
 	buf_init(&clean, len * 3 + 1);
 	for (size_t i = 0; i < len;) {
@@ -418,7 +418,7 @@ write_metadata(struct buf *out, const struct manifest_content *m,
 static void
 write_rules(struct buf *out, const struct manifest_content *m)
 {
-	AUTO_BUF pattern;
+	AUTO_BUF pattern = { 0 };
 
 	buf_init(&pattern, TREE_PATH_MAX * 2);
 	buf_add_str(out, "\"file_rego_versions\":{");

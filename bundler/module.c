@@ -220,7 +220,7 @@ read_raw(struct scan *s, struct buf *out, struct err *e)
 static enum err_code
 read_bracket(struct module_package *p, struct scan *s, struct err *e)
 {
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 
 	buf_init(&text, MODULE_NAME_MAX);
 	s->at++;

@@ -5,28 +5,46 @@
 #include <assert.h>
 #include <errno.h>
 #include <libdeflate.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "core/mem.h"
 
 enum { TAR_BLOCK = 512, TAR_END = 2 * TAR_BLOCK };
 
+/* Read from disk once and kept: a confined process cannot read it later. */
+static pthread_once_t locale_once = PTHREAD_ONCE_INIT;
+static locale_t locale_utf8;
+
+static void
+locale_load(void)
+{
+	locale_utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+}
+
+enum err_code
+bundle_get_ready(struct err *e)
+{
+	if (pthread_once(&locale_once, locale_load) != 0)
+		assert(!"pthread_once");
+	if (locale_utf8 == (locale_t)0)
+		return err_set(e, ERR_UNSUPPORTED,
+		    "this system has no locale C.UTF-8, which archives need");
+	return ERR_OK;
+}
+
 enum err_code
 pack_locale_enter(struct pack_locale *l, struct err *e)
 {
-	l->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-	if (l->utf8 == (locale_t)0)
-		return err_set(e, ERR_UNSUPPORTED,
-		    "this system has no locale C.UTF-8, which archives need");
-	l->before = uselocale(l->utf8);
+	TRY(bundle_get_ready(e));
+	l->before = uselocale(locale_utf8);
 	return ERR_OK;
 }
 
 void
 pack_locale_leave(struct pack_locale *l)
 {
-	uselocale(l->before);
-	freelocale(l->utf8);
+	(void)uselocale(l->before);
 }
 
 static la_ssize_t
@@ -198,7 +216,7 @@ bundle_pack(struct buf *out, const struct bundle *b, struct err *e)
 {
 	const struct bundle_file **order = in_order(b);
 	enum err_code code;
-	AUTO_BUF tar;
+	AUTO_BUF tar = { 0 };
 
 	buf_init(&tar, PACK_TAR_MAX);
 	code = pack_tar(&tar, order, b->count, true, e);

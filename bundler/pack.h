@@ -29,7 +29,7 @@ enum err_code pack_gzip(struct buf *out, const void *data, size_t len,
 /* libarchive converts names by the thread's locale, which must not matter:
  * between these two calls it is UTF-8. */
 struct pack_locale {
-	locale_t utf8, before;
+	locale_t before;
 };
 enum err_code pack_locale_enter(struct pack_locale *l, struct err *e)
     MUST_CHECK;

@@ -138,7 +138,7 @@ read_data(struct reading *r, struct archive_entry *entry, const char *path,
     char **out, size_t *len)
 {
 	int64_t size = archive_entry_size(entry);
-	AUTO_BUF data;
+	AUTO_BUF data = { 0 };
 	la_ssize_t n;
 
 	buf_init(&data, (size_t)BUNDLE_SIZE_MAX);
@@ -169,7 +169,7 @@ read_data(struct reading *r, struct archive_entry *entry, const char *path,
 static enum err_code
 take_signatures(struct reading *r, const char *text, size_t len)
 {
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 
 	buf_init(&jws, JWS_SIZE_MAX);
 	if (r->out->jws != NULL)

@@ -60,7 +60,7 @@ file_read(struct buf *out, const char *path, struct err *e)
 enum err_code
 file_read_secret(char **out, const char *path, struct err *e)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct stat st;
 	char *end;
 
@@ -167,6 +167,18 @@ file_sync_dir(const char *path, struct err *e)
 	return code;
 }
 
+/* Keeps errno for when it is not. */
+static bool
+is_dir(const char *path)
+{
+	struct stat st;
+	int saved = errno;
+	bool dir = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+
+	errno = saved;
+	return dir;
+}
+
 enum err_code
 file_make_dirs(const char *path, struct err *e)
 {
@@ -178,7 +190,7 @@ file_make_dirs(const char *path, struct err *e)
 		if (end != '/' && end != '\0')
 			continue;
 		*p = '\0';
-		if (mkdir(copy, 0700) != 0 && errno != EEXIST)
+		if (mkdir(copy, 0700) != 0 && !is_dir(copy))
 			return err_errno(e, "%s: mkdir", copy);
 		*p = end;
 		if (end == '\0')

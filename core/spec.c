@@ -357,7 +357,7 @@ read_enum(int *field, const struct value *v, const struct spec *s,
     struct spec_faults *f)
 {
 	char quoted[VALUE_QUOTE_SIZE];
-	AUTO_BUF list;
+	AUTO_BUF list = { 0 };
 
 	buf_init(&list, 4096);
 	if (v->kind == VALUE_STRING) {

@@ -488,7 +488,7 @@ definition_read(struct definition **out, const struct tree *t, struct err *e)
 	enum err_code code;
 
 	if (file != NULL) {
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, DEFINITION_FILE_MAX);
 		TRY(tree_read(t, file, &text, e));

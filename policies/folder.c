@@ -89,7 +89,7 @@ static enum err_code
 load(const struct folder *f, const char *path, struct buf *out, mode_t *mode,
     struct err *e)
 {
-	AUTO_BUF raw;
+	AUTO_BUF raw = { 0 };
 
 	buf_init(&raw, TREE_BLOB_MAX);
 	if (f->git == NULL)
@@ -118,7 +118,7 @@ folder_read(void *arg, const struct tree_entry *entry, struct buf *out,
 	const struct folder *f = arg;
 	size_t before = out->len;
 	char id[TREE_ID_SIZE];
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 
 	buf_init(&b, TREE_BLOB_MAX);
 	TRY(load(f, entry->path, &b, NULL, e));

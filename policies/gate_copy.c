@@ -147,7 +147,7 @@ write_placed(const struct tree *t, const struct tree_entry *entry,
 {
 	AUTO_STR folder =
 	    mem_strndup(file, (size_t)(strrchr(file, '/') - file));
-	AUTO_BUF data;
+	AUTO_BUF data = { 0 };
 	enum err_code code;
 	int fd;
 
@@ -222,7 +222,7 @@ static int
 manifest_version(const struct tree *t, const struct tree_entry *entry)
 {
 	AUTO(document, doc) = NULL;
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	const struct value *v;
 
 	buf_init(&text, DEFINITION_FILE_MAX);

@@ -553,7 +553,7 @@ write_entries(const struct tree *t, int dir,
     bool (*keep)(void *arg, const struct tree_entry *entry), void *arg,
     struct err *e)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 
 	buf_init(&b, TREE_BLOB_MAX);
 	for (size_t i = 0; i < t->count; i++) {

@@ -150,7 +150,7 @@ watch_done(struct watch *w, enum fetch_outcome o, int64_t mono_ms)
 static char *
 small_line(const char *path)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 
 	buf_init(&b, LINK_MAX_BYTES);
 	if (file_read(&b, path, NULL) != ERR_OK)

@@ -19,7 +19,7 @@ static enum err_code
 read_key(struct key **out, const char *file, const char *id,
     const char *algorithm, bool private_half, struct err *e)
 {
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	enum key_algorithm n;
 	enum err_code code;
 
@@ -89,7 +89,7 @@ static enum err_code
 sign(struct buf *out, const struct bundle *b, const struct buf *content,
     const struct key *k, struct err *e)
 {
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 	struct jws_file *files = bundle_jws_files(b);
 	enum err_code code;
 
@@ -130,8 +130,8 @@ write_bundle(const struct cli_args *a, const struct bundle *b, struct err *e)
 {
 	const char *key_file = cli_value(a, "signing-key");
 	AUTO(key, k) = NULL;
-	AUTO_BUF content;
-	AUTO_BUF signed_bytes;
+	AUTO_BUF content = { 0 };
+	AUTO_BUF signed_bytes = { 0 };
 	AUTO_STR name = mem_printf("%s.tar.gz", b->name);
 	const char *file = cli_value(a, "output");
 
@@ -236,7 +236,7 @@ static enum err_code
 verify_file(const struct cli_args *a, struct err *e)
 {
 	AUTO(key, k) = NULL;
-	AUTO_BUF bytes;
+	AUTO_BUF bytes = { 0 };
 	struct bundle_archive archive = { 0 };
 	enum err_code code;
 
@@ -314,8 +314,8 @@ make_key(const struct cli_args *a, struct err *e)
 	AUTO_STR public_path = mem_printf("%s/%s.pub", dir != NULL ? dir : ".",
 	    id);
 	AUTO(key, k) = NULL;
-	AUTO_BUF private_half;
-	AUTO_BUF public_half;
+	AUTO_BUF private_half = { 0 };
+	AUTO_BUF public_half = { 0 };
 	enum key_algorithm n;
 	enum err_code code;
 

@@ -62,7 +62,7 @@ local_place(struct place *p, const char *dir, struct err *e)
 {
 	AUTO_STR address = file_path(dir, "address");
 	AUTO_STR token = file_path(dir, "admin-token");
-	AUTO_BUF url;
+	AUTO_BUF url = { 0 };
 
 	buf_init(&url, 4096);
 	if (p->url == NULL) {
@@ -239,7 +239,7 @@ enum err_code
 client_call(struct client *c, const char *method, const char *path,
     const json_t *body, json_t **out, long *status, struct err *e)
 {
-	AUTO_BUF answer;
+	AUTO_BUF answer = { 0 };
 	long got = 0;
 	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
 	enum err_code code;

@@ -12,7 +12,7 @@
 #include "server/cli_table.h"
 #include "server/engine_config.h"
 
-enum { ENGINE_KEYS_MAX = 256, ENGINE_BUNDLES_MAX = 1000, ENGINE_WAIT_SECONDS = 45 };
+enum { ENGINE_BUNDLES_MAX = 1000, ENGINE_WAIT_SECONDS = 45 };
 
 static const struct cli_option engine_options[] = {
 	{ "engine-token-file", 0, "FILE", "the engines' token; default: DIR/engine-token" },
@@ -48,7 +48,7 @@ look_up(struct client *c, const char *cluster, struct found *f, struct err *e)
 	size_t i;
 
 	TRY(client_call(c, "GET", path, NULL, &f->cluster, NULL, e));
-	TRY(client_list(c, "/keys", ENGINE_KEYS_MAX, &f->keys, e));
+	TRY(client_call(c, "GET", "/keys", NULL, &f->keys, NULL, e));
 	json_array_foreach (json_object_get(f->cluster, "assignments"), i, a)
 		if (f->bundle_count < ENGINE_BUNDLES_MAX)
 			f->bundles[f->bundle_count++] = table_string(a,
@@ -67,7 +67,7 @@ current_key(const struct found *f)
 	const json_t *key;
 	size_t i;
 
-	json_array_foreach (f->keys, i, key)
+	json_array_foreach (json_object_get(f->keys, "items"), i, key)
 		if (json_is_true(json_object_get(key, "current")))
 			return key;
 	return NULL;
@@ -130,7 +130,7 @@ static int
 engine_config(int argc, char **argv)
 {
 	AUTO(client, c) = NULL;
-	AUTO_BUF out;
+	AUTO_BUF out = { 0 };
 	struct found f = { 0 };
 	struct cli_args a;
 	struct err e = { 0 };

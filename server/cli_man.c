@@ -17,7 +17,7 @@ static const struct cli_option man_options[] = {
 static int
 print_settings(void)
 {
-	AUTO_BUF out;
+	AUTO_BUF out = { 0 };
 
 	buf_init(&out, 1 << 20);
 	buf_add_str(&out,

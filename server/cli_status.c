@@ -164,7 +164,7 @@ where(const json_t *commit)
 	const json_t *list = json_object_get(commit, "runs_in");
 	const json_t *r;
 	size_t count = json_array_size(list);
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	size_t i;
 
 	if (count == 0)
@@ -336,7 +336,7 @@ print_bundles(const json_t *c)
 		    ? mem_printf("%lld",
 		          (long long)table_number(artifact, "size"))
 		    : mem_strdup("as before");
-		AUTO_BUF roots;
+		AUTO_BUF roots = { 0 };
 		size_t k;
 
 		buf_init(&roots, 4096);

@@ -404,8 +404,6 @@ fill_engine(struct conf_repository *r, const char *opa)
 	if (conf_find_engine(&path, r->engine.items[0], &e) != ERR_OK) {
 		log_error("engine.missing", "repo=%s error=\"%s\"", r->name,
 		    e.text);
-		if (r->engine.items[0][0] != '/')
-			replace(&r->engine.items[0], "/opa-was-not-found");
 		return;
 	}
 	mem_free(r->engine.items[0]);
@@ -485,7 +483,7 @@ conf_read(struct conf **out, const struct conf_flags *flags, struct err *e)
 	enum err_code code;
 
 	if (flags->file != NULL) {
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, CONF_FILE_MAX);
 		TRY(file_read(&text, flags->file, e));

@@ -74,10 +74,10 @@ refuse(struct judging *j, const char *stage, const struct err *reason)
 		j->verdict->test_count = 0;
 		verdict_free(j->verdict);
 	}
-	if (v->engine == NULL && *j->w->engine.version != '\0')
-		v->engine = mem_strdup(j->w->engine.version);
-	if (v->sandbox == NULL)
-		v->sandbox = mem_strdup(j->w->sandbox);
+	mem_free(v->engine);
+	v->engine = mem_strdup(j->w->engine.version);
+	mem_free(v->sandbox);
+	v->sandbox = mem_strdup(j->w->sandbox);
 	j->verdict = v;
 }
 
@@ -92,6 +92,12 @@ know_engine(struct judging *j, struct err *e)
 	const char *path = w->conf->engine.items[0];
 	struct stat st;
 
+	if (path[0] != '/')
+		return err_set(e, ERR_UNAVAILABLE,
+		    "engine %s was not found when the server started; install "
+		    "opa 1.0 or newer, or name it with --opa FILE, and start "
+		    "the server again",
+		    path);
 	if (stat(path, &st) != 0) {
 		w->engine_changed = (struct timespec){ 0 };
 		(void)err_errno(e, "engine %s", path);
@@ -282,7 +288,9 @@ build_all(struct judging *j, struct err *e)
 	for (size_t i = 0; code == ERR_OK && i < set.count; i++) {
 		code = build_one(j, set.bundles[i], e);
 		if (code != ERR_OK) {
-			(void)err_add(e, "bundle %s", set.bundles[i]->name);
+			if (strncmp(e->text, "bundle ", 7) != 0)
+				(void)err_add(e, "bundle %s",
+				    set.bundles[i]->name);
 			refuse(j, "load", e);
 		}
 	}

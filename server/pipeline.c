@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "bundler/bundle.h"
 #include "clusters/ledger.h"
 #include "core/clock.h"
 #include "core/confine.h"
@@ -175,7 +176,7 @@ digest_commands(const struct conf *c, char out[DIGEST_HEX_SIZE])
 	struct digest *d = digest_new();
 
 	for (size_t i = 0; i < c->gate.commands.count; i++) {
-		AUTO_BUF program;
+		AUTO_BUF program = { 0 };
 		AUTO_STR limits = mem_printf("%s %" PRId64 " %" PRId64
 		    " %" PRId64 " %" PRId64, k[i].name, k[i].scratch,
 		    k[i].processes, k[i].memory, k[i].timeout);
@@ -218,8 +219,9 @@ confine(const struct conf *c, struct err *e)
 	paths[n++] = (struct confine_path){ store, CONFINE_PATH_READ, false };
 	paths[n++] = (struct confine_path){ "/dev/null", write, true };
 	for (size_t i = 0; i < c->repositories.count; i++) {
-		paths[n++] = (struct confine_path){ r[i].engine.items[0],
-			CONFINE_PATH_READ, true };
+		if (r[i].engine.items[0][0] == '/')
+			paths[n++] = (struct confine_path){
+				r[i].engine.items[0], CONFINE_PATH_READ, true };
 		if (fetch_is_local(r[i].url))
 			paths[n++] = (struct confine_path){
 				fetch_local_path(r[i].url), CONFINE_PATH_READ,
@@ -270,7 +272,8 @@ pipeline_main(const struct pipeline_setup *setup)
 	p.desk.counters = setup->counters;
 	clean_work(setup->conf);
 	digest_commands(setup->conf, p.desk.commands);
-	if (catch_term(&p, &e) != ERR_OK || confine(setup->conf, &e) != ERR_OK) {
+	if (catch_term(&p, &e) != ERR_OK || bundle_get_ready(&e) != ERR_OK ||
+	    confine(setup->conf, &e) != ERR_OK) {
 		log_error("pipeline.start", "error=\"%s\"", e.text);
 		return 1;
 	}

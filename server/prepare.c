@@ -66,7 +66,7 @@ static enum err_code
 import_key(const char *dir, const struct conf_key *k, bool use, struct err *e)
 {
 	AUTO(key, key) = NULL;
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	enum key_algorithm algorithm;
 	enum err_code code;
 
@@ -160,7 +160,7 @@ prepare_main(const struct conf *c, int fd)
 enum err_code
 prepare_data(const struct conf *c, struct err *e)
 {
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	int fds[2];
 	int status = 0;
 	pid_t pid;

@@ -116,8 +116,6 @@ static void
 remember(struct worker *w, const struct store_repository *r)
 {
 	(void)snprintf(w->followed, sizeof w->followed, "%s", r->followed);
-	if (w->conf->branch == NULL)
-		(void)snprintf(w->branch, sizeof w->branch, "%s", r->branch);
 	w->line = r->line;
 	w->last_fetch_ms = r->last_fetch_ms;
 	w->last_success_ms = r->last_success_ms;
@@ -333,9 +331,6 @@ worker_run(struct worker *w)
 {
 	w->state = "starting";
 	w->line = 1;
-	if (w->conf->branch != NULL)
-		(void)snprintf(w->branch, sizeof w->branch, "%s",
-		    w->conf->branch);
 	w->watch = watch_new(w->conf->url, w->conf->branch,
 	    w->conf->poll_interval * 1000, (uint32_t)clock_now_ms());
 	if (begin(w))

@@ -59,6 +59,16 @@ begin_line(struct worker *w, const char *tip, bool anew, struct err *e)
 	return ERR_OK;
 }
 
+/* A ref of its own: the tip may move on to another history. */
+static enum err_code
+go_along(struct worker *w, const char *tip, struct err *e)
+{
+	TRY(repo_set_ref(w->mirror, "followed", tip, e));
+	(void)snprintf(w->followed, sizeof w->followed, "%s", tip);
+	w->again_ms = 0;
+	return ERR_OK;
+}
+
 static enum err_code
 is_on_line(struct worker *w, const char *tip, bool *out, struct err *e)
 {
@@ -87,8 +97,7 @@ follow(struct worker *w, const char *tip, struct err *e)
 		else
 			TRY(begin_line(w, tip, true, e));
 	}
-	(void)snprintf(w->followed, sizeof w->followed, "%s", tip);
-	w->again_ms = 0;
+	TRY(go_along(w, tip, e));
 	log_info("repository.followed", "repo=%s commit=%s", w->conf->name,
 	    tip);
 	return ERR_OK;
@@ -135,11 +144,15 @@ take_in(struct worker *w, const char *incoming, const char *tip,
 	return ERR_OK;
 }
 
-static void
-note_branch(struct worker *w, const struct fetch_result *r)
+/* The branch's name becomes one that the mirror knows too. */
+static enum err_code
+note_branch(struct worker *w, const struct fetch_result *r, struct err *e)
 {
-	if (w->conf->branch == NULL && *r->branch != '\0')
-		(void)snprintf(w->branch, sizeof w->branch, "%s", r->branch);
+	if (*r->branch == '\0' || strcmp(w->branch, r->branch) == 0)
+		return ERR_OK;
+	TRY(repo_name_branch(w->mirror, r->branch, e));
+	(void)snprintf(w->branch, sizeof w->branch, "%s", r->branch);
+	return ERR_OK;
 }
 
 static enum err_code
@@ -148,11 +161,11 @@ conclude(struct worker *w, const struct fetch_result *r, const char *incoming,
 {
 	switch (r->outcome) {
 	case FETCH_OK:
-		note_branch(w, r);
+		TRY(note_branch(w, r, e));
 		TRY(take_in(w, incoming, r->tip, e));
 		return consider(w, r->tip, e);
 	case FETCH_UNCHANGED:
-		note_branch(w, r);
+		TRY(note_branch(w, r, e));
 		return consider(w, w->tip, e);
 	case FETCH_BRANCH_MISSING:
 		alarm_set(w, "branch_missing", "", r->message);
@@ -247,8 +260,7 @@ worker_accept(struct worker *w, struct err *e)
 		    w->conf->name);
 	(void)snprintf(accepted, sizeof accepted, "%s", tip);
 	TRY(begin_line(w, accepted, true, e));
-	(void)snprintf(w->followed, sizeof w->followed, "%s", accepted);
-	w->again_ms = 0;
+	TRY(go_along(w, accepted, e));
 	log_info("repository.accepted", "repo=%s commit=%s line=%" PRId64,
 	    w->conf->name, accepted, w->line);
 	alarm_clear(w);

@@ -42,29 +42,17 @@ tell_failed(struct worker *w, int64_t id, const struct err *e)
 	    e->text));
 }
 
-/* The mirror has no branches of its own: the tracked one's name and HEAD mean
- * the tip as last fetched. */
 static enum err_code
 resolve(struct worker *w, const struct store_operation *op,
     char out[TREE_ID_SIZE], struct err *e)
 {
-	size_t len = strlen(w->branch);
-	AUTO_STR rev = NULL;
-
 	if (*op->resolved != '\0') {
 		(void)snprintf(out, TREE_ID_SIZE, "%s", op->resolved);
 		return ERR_OK;
 	}
 	if (op->to == NULL)
 		return err_set(e, ERR_INVALID, "no revision was named");
-	if (len > 0 && strncmp(op->to, w->branch, len) == 0 &&
-	    strchr("~^@", op->to[len]) != NULL)
-		rev = mem_printf("refs/edict/tip%s", op->to + len);
-	else if (strncmp(op->to, "HEAD", 4) == 0)
-		rev = mem_printf("refs/edict/tip%s", op->to + 4);
-	else
-		rev = mem_strdup(op->to);
-	if (repo_resolve(w->mirror, rev, out, e) != ERR_OK)
+	if (repo_resolve(w->mirror, op->to, out, e) != ERR_OK)
 		return err_add(e, "repository %s: %s", w->conf->name, op->to);
 	return ERR_OK;
 }

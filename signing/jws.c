@@ -232,7 +232,7 @@ read_header(char **key_id_out, const struct parts *p, const struct key *k,
 {
 	enum err_code code;
 	json_error_t fault;
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	json_t *header;
 
 	buf_init(&text, HEADER_MAX);
@@ -253,7 +253,7 @@ read_header(char **key_id_out, const struct parts *p, const struct key *k,
 static enum err_code
 check_signature(const struct parts *p, const struct key *k, struct err *e)
 {
-	AUTO_BUF signature;
+	AUTO_BUF signature = { 0 };
 
 	buf_init(&signature, 2 * KEY_SIGNATURE_MAX);
 	TRY(base64_read(&signature, p->signature, p->signature_len,
@@ -341,7 +341,7 @@ read_payload(struct jws_claims *c, const struct parts *p, struct err *e)
 {
 	AUTO(document, d) = NULL;
 	const struct value *root;
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 
 	buf_init(&text, PAYLOAD_MAX);
 	TRY(base64_read(&text, p->payload, p->payload_len, "payload of the JWS",

@@ -172,7 +172,7 @@ read_sign_request(struct sign_request *r, const struct keeper *k,
 static enum err_code
 sign_files(json_t **reply, const struct sign_request *r, struct err *e)
 {
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 
 	buf_init(&jws, CHANNEL_PAYLOAD_MAX);
 	TRY(jws_sign(&jws, r->key, r->bundle, r->files, r->count, e));
@@ -222,7 +222,7 @@ serve_verify(json_t **reply, const struct keeper *k, json_t *payload,
 static json_t *
 describe_key(const struct key *k)
 {
-	AUTO_BUF public;
+	AUTO_BUF public = { 0 };
 	json_t *j;
 
 	buf_init(&public, KEY_FILE_MAX);
@@ -357,7 +357,7 @@ static enum err_code
 warm_up(const struct key_ring *r, struct err *e)
 {
 	for (size_t i = 0; i < r->count; i++) {
-		AUTO_BUF jws;
+		AUTO_BUF jws = { 0 };
 		struct jws_claims claims = { 0 };
 
 		buf_init(&jws, CHANNEL_PAYLOAD_MAX);

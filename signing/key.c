@@ -381,7 +381,7 @@ static enum err_code
 try_out(const struct key *k, const char *name, struct err *e)
 {
 	static const char sample[] = "sample";
-	AUTO_BUF signature;
+	AUTO_BUF signature = { 0 };
 
 	buf_init(&signature, KEY_SIGNATURE_MAX);
 	if (key_sign(&signature, k, sample, sizeof sample, NULL) != ERR_OK ||

@@ -72,7 +72,7 @@ read_description(enum key_algorithm *out, const char *dir, const char *id,
 	const char *stated, *algorithm, *created_at;
 	enum err_code code = ERR_OK;
 	json_error_t fault;
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	json_t *j;
 
 	buf_init(&text, KEY_FILE_MAX);
@@ -163,7 +163,7 @@ static enum err_code
 ring_read_current(struct key_ring *r, const char *dir, struct err *e)
 {
 	AUTO_STR path = file_path(dir, "current");
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	enum err_code code;
 	struct err why;
 
@@ -251,7 +251,7 @@ static enum err_code
 write_description(const char *dir, const struct key *k, struct err *e)
 {
 	char created_at[CLOCK_TEXT_SIZE];
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 
 	buf_init(&text, KEY_FILE_MAX);
 	clock_text(created_at, clock_now_ms());
@@ -271,7 +271,7 @@ ring_write(const char *dir, const struct key *k, bool make_current,
 	AUTO_STR current = file_path(dir, "current");
 	AUTO_STR line = mem_printf("%s\n", key_id(k));
 	SECRET_BUF secret;
-	AUTO_BUF public;
+	AUTO_BUF public = { 0 };
 
 	secret_buf_init(&secret);
 	buf_init(&public, KEY_FILE_MAX);

@@ -93,7 +93,7 @@ works_out_roots(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		AUTO(tree, t) = fixture_tree(rows[i].files);
 		AUTO(bundle, b) = fixture_bundle(t, &fixture_all);
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, 1024);
 		for (size_t k = 0; k < b->root_count; k++)
@@ -318,7 +318,7 @@ limits_roots(void **state)
 	(void)state;
 	for (size_t over = 0; over <= 1; over++) {
 		const char *files[] = { "data.json", NULL, NULL };
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, 1 << 20);
 		for (size_t i = 0; i < ROOTS_MAX + over; i++)

@@ -159,7 +159,7 @@ engine_sees_the_same(void **state)
 		char *folder = fixture_folder();
 		struct buf wanted = { 0 }, got = { 0 };
 		struct err e;
-		AUTO_BUF bytes;
+		AUTO_BUF bytes = { 0 };
 
 		buf_init(&bytes, PACK_SIZE_MAX);
 		lay_out(t, folder);

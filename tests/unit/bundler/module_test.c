@@ -81,7 +81,7 @@ reads_packages(void **state)
 	for (size_t i = 0; i < sizeof goods / sizeof goods[0]; i++) {
 		struct module_package p = { 0 };
 		struct err e;
-		AUTO_BUF name;
+		AUTO_BUF name = { 0 };
 
 		buf_init(&name, 4096);
 		if (module_package_read(&p, "f.rego", goods[i].text,
@@ -127,7 +127,7 @@ keeps_its_limits(void **state)
 	for (int over = 0; over <= 1; over++) {
 		struct module_package p = { 0 };
 		struct err e;
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, 65536);
 		buf_add_str(&text, "package a");
@@ -158,7 +158,7 @@ agrees_with_the_engine(void **state)
 	struct buf out = { 0 };
 
 	for (size_t i = 0; i < sizeof goods / sizeof goods[0]; i++) {
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, 4096);
 		buf_printf(&text, "%s\nmarker := 7\n", goods[i].text);

@@ -67,7 +67,7 @@ print_digests(void)
 {
 	AUTO(bundle, b) = NULL;
 	char hex[DIGEST_HEX_SIZE];
-	AUTO_BUF bytes;
+	AUTO_BUF bytes = { 0 };
 
 	(void)setlocale(LC_ALL, "");
 	b = sample();
@@ -127,7 +127,7 @@ has_a_plain_header(void **state)
 	AUTO(bundle, b) = sample();
 	struct buf out = { 0 };
 	char *folder = fixture_folder();
-	AUTO_BUF bytes;
+	AUTO_BUF bytes = { 0 };
 
 	(void)state;
 	pack(&bytes, b);
@@ -302,7 +302,7 @@ keeps_to_the_limit_of_its_buffer(void **state)
 {
 	AUTO(bundle, b) = sample();
 	struct err e;
-	AUTO_BUF small;
+	AUTO_BUF small = { 0 };
 
 	(void)state;
 	buf_init(&small, 100);

@@ -52,7 +52,7 @@ reduces(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct roots r = list(rows[i].in);
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, 1024);
 		roots_reduce(&r);
@@ -80,7 +80,7 @@ shortens(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct roots r = list(rows[i].in);
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, 1024);
 		roots_shorten(&r, rows[i].max);

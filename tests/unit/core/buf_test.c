@@ -13,7 +13,7 @@
 static void
 holds_any_bytes_and_a_nul_behind(void **state)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 
 	(void)state;
 	buf_init(&b, 100);
@@ -32,7 +32,7 @@ holds_any_bytes_and_a_nul_behind(void **state)
 static void
 grows_to_its_maximum_only(void **state)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -57,7 +57,7 @@ grows_to_its_maximum_only(void **state)
 static void
 takes_no_length_that_wraps(void **state)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 
 	(void)state;
 	buf_init(&b, 10);
@@ -70,7 +70,7 @@ takes_no_length_that_wraps(void **state)
 static void
 prints_long_and_short(void **state)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	AUTO_STR long_text = mem_alloc(1001);
 
 	(void)state;
@@ -93,7 +93,7 @@ static void
 is_filled_in_place_and_stolen(void **state)
 {
 	AUTO_STR data = NULL;
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	size_t len;
 	char *room;
 

@@ -68,8 +68,8 @@ writes_the_canonical_form(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-		AUTO_BUF out;
-		AUTO_BUF again;
+		AUTO_BUF out = { 0 };
+		AUTO_BUF again = { 0 };
 
 		buf_init(&out, 4096);
 		buf_init(&again, 4096);
@@ -84,7 +84,7 @@ static void
 reads_as_the_engine_does(void **state)
 {
 	struct real_opa o;
-	AUTO_BUF printed;
+	AUTO_BUF printed = { 0 };
 
 	(void)state;
 	buf_init(&printed, 1 << 20);
@@ -93,7 +93,7 @@ reads_as_the_engine_does(void **state)
 		real_opa_add(&o, pairs[i].in, pairs[i].in_len);
 	real_opa_eval(&o, "-b", &printed);
 	for (size_t i = 0; i < o.count; i++) {
-		AUTO_BUF out;
+		AUTO_BUF out = { 0 };
 
 		buf_init(&out, 4096);
 		real_opa_value(&out, &printed, i);
@@ -195,7 +195,7 @@ static void
 refuses_what_the_engine_refuses(void **state)
 {
 	struct real_opa o;
-	AUTO_BUF printed;
+	AUTO_BUF printed = { 0 };
 
 	(void)state;
 	buf_init(&printed, 1 << 20);
@@ -225,8 +225,8 @@ static void
 keeps_the_depth_limit(void **state)
 {
 	AUTO(document, d) = NULL;
-	AUTO_BUF b;
-	AUTO_BUF out;
+	AUTO_BUF b = { 0 };
+	AUTO_BUF out = { 0 };
 	struct err e;
 
 	(void)state;
@@ -331,8 +331,8 @@ sorts_many_keys_and_finds_a_twin(void **state)
 {
 	enum { COUNT = 50000 };
 	AUTO(document, d) = NULL;
-	AUTO_BUF b;
-	AUTO_BUF out;
+	AUTO_BUF b = { 0 };
+	AUTO_BUF out = { 0 };
 	struct err e;
 
 	(void)state;
@@ -354,7 +354,7 @@ static void
 stops_when_the_buffer_is_full(void **state)
 {
 	AUTO(document, d) = NULL;
-	AUTO_BUF out;
+	AUTO_BUF out = { 0 };
 	struct err e;
 
 	(void)state;

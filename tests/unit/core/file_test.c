@@ -47,7 +47,7 @@ replaces_and_reads(void **state)
 {
 	AUTO_STR path = file_path(dir, "a");
 	struct file_names names;
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 	mode_t old = umask(077);
 
@@ -71,7 +71,7 @@ does_not_write_through_a_link(void **state)
 {
 	AUTO_STR target = file_path(dir, "target");
 	AUTO_STR path = file_path(dir, "link");
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -87,8 +87,8 @@ static void
 reads_up_to_the_limit(void **state)
 {
 	AUTO_STR path = file_path(dir, "a");
-	AUTO_BUF b;
-	AUTO_BUF small;
+	AUTO_BUF b = { 0 };
+	AUTO_BUF small = { 0 };
 	struct err e;
 
 	(void)state;
@@ -106,7 +106,7 @@ says_what_it_cannot_read(void **state)
 {
 	AUTO_STR path = file_path(dir, "missing");
 	AUTO_STR pipe = file_path(dir, "pipe");
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -180,7 +180,7 @@ makes_lists_and_removes_folders(void **state)
 static void
 seals_memory_files(void **state)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 	int fd;
 

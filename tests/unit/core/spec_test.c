@@ -581,7 +581,7 @@ knows_names(void **state)
 static void
 describes_itself(void **state)
 {
-	AUTO_BUF out;
+	AUTO_BUF out = { 0 };
 
 	(void)state;
 	buf_init(&out, 64 * 1024);

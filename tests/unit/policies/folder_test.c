@@ -41,7 +41,7 @@ test_same_id_as_git(void **state)
 {
 	AUTO(tree, t) = NULL;
 	AUTO(tree, sub) = NULL;
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -127,7 +127,7 @@ static void
 test_changed_meanwhile(void **state)
 {
 	AUTO(tree, t) = NULL;
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;

@@ -73,7 +73,7 @@ test_lines(void **state)
 static void
 test_hashed_by_ssh(void **state)
 {
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -84,7 +84,7 @@ test_hashed_by_ssh(void **state)
 	   "cut -d' ' -f2 pub | base64 -d > raw");
 	buf_init(&b, KNOWN_HOSTS_MAX);
 	{
-		AUTO_BUF raw;
+		AUTO_BUF raw = { 0 };
 
 		buf_init(&raw, 1000);
 		assert_int_equal(file_read(&b, fixture_path("kh"), &e), ERR_OK);

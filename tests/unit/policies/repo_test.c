@@ -55,7 +55,7 @@ test_tree_of_a_commit(void **state)
 {
 	AUTO(repo, r) = NULL;
 	AUTO(tree, t) = NULL;
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -559,7 +559,7 @@ test_damaged_mirror(void **state)
 {
 	AUTO(repo, m) = NULL;
 	AUTO(tree, t) = NULL;
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	const char *tip;
 	struct err e;
 

@@ -25,7 +25,7 @@ test_sorted_found_and_read(void **state)
 	static const char *const sorted[] = { "a.txt", "a/b/c.yaml", "a/z.json",
 		"b.rego", "copy.json" };
 	AUTO(tree, t) = NULL;
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;
@@ -234,7 +234,7 @@ test_read_respects_the_reader(void **state)
 {
 	static const struct tree_file file = { "f", "12345", 5 };
 	AUTO(tree, t) = NULL;
-	AUTO_BUF b;
+	AUTO_BUF b = { 0 };
 	struct err e;
 
 	(void)state;

@@ -113,7 +113,7 @@ engine_verifies(const char *dir, const struct key *k, enum fault fault,
 		key_algorithm_name(key_algorithm_of(k)), "--scope",
 		fault == WRONG_SCOPE ? "roles" : "authz", "-o", "/dev/null",
 		NULL };
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 
 	buf_init(&text, KEY_FILE_MAX);
 	tool_verification_key(&text, k);
@@ -136,14 +136,14 @@ engines_accept_what_is_right_only(void **state)
 	for (int a = 0; a < KEY_ALGORITHMS; a++) {
 		AUTO(key, k) = tool_key("2026-11", (enum key_algorithm)a);
 		AUTO(key, fresh) = NULL;
-		AUTO_BUF jws;
+		AUTO_BUF jws = { 0 };
 		struct err e;
 
 		OK(key_generate(&fresh, "2026-11",
 		    a < KEY_ES256 ? KEY_RS256 : (enum key_algorithm)a, &e));
 		sign(&jws, k);
 		for (int fault = NONE; fault < FAULTS; fault++) {
-			AUTO_BUF output;
+			AUTO_BUF output = { 0 };
 			int status;
 
 			buf_init(&output, TOOL_OUTPUT_MAX);
@@ -216,7 +216,7 @@ engines_find_the_key_by_its_id(void **state)
 static void
 write_jwk(const char *dir, const struct key *k)
 {
-	AUTO_BUF jwk;
+	AUTO_BUF jwk = { 0 };
 
 	buf_init(&jwk, KEY_FILE_MAX);
 	tool_jwk(&jwk, k);
@@ -256,7 +256,7 @@ jose_accepts_ours(void **state)
 static void
 write_payload(const char *dir)
 {
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 
 	buf_init(&text, JWS_SIZE_MAX);
 	buf_add_str(&text, "{\"files\": [");
@@ -289,7 +289,7 @@ joses_are_accepted(void **state)
 		const char *const jose[] = { "jose", "jws", "sig", "-I",
 			payload, "-k", jwk_file, "-s", header, "-c", NULL };
 		struct jws_claims c = { 0 };
-		AUTO_BUF jws;
+		AUTO_BUF jws = { 0 };
 		struct err e;
 
 		buf_init(&jws, JWS_SIZE_MAX);

@@ -57,7 +57,7 @@ static void
 forge(struct buf *out, const struct key *k, const char *header,
     const char *payload, size_t payload_len)
 {
-	AUTO_BUF signature;
+	AUTO_BUF signature = { 0 };
 	struct err e;
 
 	buf_init(out, JWS_SIZE_MAX);
@@ -87,7 +87,7 @@ what_is_signed_is_read(void **state)
 	for (int a = 0; a < KEY_ALGORITHMS; a++) {
 		AUTO(key, k) = tool_key("2026-11", (enum key_algorithm)a);
 		struct jws_claims c = { 0 };
-		AUTO_BUF jws;
+		AUTO_BUF jws = { 0 };
 		struct err e;
 
 		sign(&jws, k, "authz");
@@ -230,7 +230,7 @@ bad_headers(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		AUTO_BUF jws;
+		AUTO_BUF jws = { 0 };
 		struct err e = { 0 };
 
 		forge(&jws, k, cases[i].header, "{\"files\":[]}", 12);
@@ -248,7 +248,7 @@ the_header_has_a_limit(void **state)
 	(void)state;
 	for (int over = 0; over <= 1; over++) {
 		char header[8 * 1024 + 2];
-		AUTO_BUF jws;
+		AUTO_BUF jws = { 0 };
 
 		memset(header, ' ', sizeof header);
 		memcpy(header, "{\"alg\":\"HS256\"}", 15);
@@ -311,7 +311,7 @@ bad_payloads(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		AUTO_BUF jws;
+		AUTO_BUF jws = { 0 };
 		struct err e = { 0 };
 
 		forge(&jws, k, "{\"alg\":\"HS256\"}", cases[i].payload,
@@ -328,7 +328,7 @@ files_come_back_sorted(void **state)
 	    "\"a/c\"") "," GOOD("\"a\"") "]}";
 	AUTO(key, k) = hmac_key("k");
 	struct jws_claims c = { 0 };
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 	struct err e;
 
 	(void)state;
@@ -346,7 +346,7 @@ static void
 no_byte_may_change(void **state)
 {
 	AUTO(key, k) = hmac_key("k");
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 	struct err e;
 
 	(void)state;
@@ -376,7 +376,7 @@ one_value_has_one_spelling(void **state)
 	static const char *const ends[] = { "=", "==", ".", " ", "\n", "AA",
 		".A" };
 	AUTO(key, k) = hmac_key("k");
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 	struct err e;
 
 	(void)state;
@@ -399,7 +399,7 @@ any_bytes_are_survived(void **state)
 		"a.b.c", "a.b", "e30.e30.", ".e30.", "e30.." };
 	static const char alphabet[] = "{}[]\":,.eyJhbGciOiJIUzI1NiJ9_-";
 	AUTO(key, k) = hmac_key("k");
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 	uint32_t state32 = 1;
 	struct err e;
 
@@ -409,7 +409,7 @@ any_bytes_are_survived(void **state)
 		    ERR_OK);
 	buf_init(&jws, 4096);
 	for (int round = 0; round < 5000; round++) {
-		AUTO_BUF inner;
+		AUTO_BUF inner = { 0 };
 
 		buf_init(&inner, 4096);
 		buf_reset(&jws);
@@ -433,7 +433,7 @@ too_large_is_refused(void **state)
 	struct err e;
 	char *zeros = mmap(NULL, len, PROT_READ,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	AUTO_BUF out;
+	AUTO_BUF out = { 0 };
 
 	(void)state;
 	assert_true(zeros != MAP_FAILED);
@@ -462,7 +462,7 @@ a_hundred_thousand_files_are_quick(void **state)
 	AUTO(key, k) = tool_key("k", KEY_RS256);
 	struct jws_claims c = { 0 };
 	int64_t start;
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 	struct err e;
 
 	(void)state;
@@ -517,7 +517,7 @@ envelopes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		AUTO_BUF out;
+		AUTO_BUF out = { 0 };
 		struct err e = { 0 };
 
 		buf_init(&out, 100);

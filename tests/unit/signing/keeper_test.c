@@ -189,7 +189,7 @@ signs_for_the_pipeline(void **state)
 	struct fixture *f = *state;
 	struct jws_claims c = { 0 };
 	AUTO_STR id = NULL;
-	AUTO_BUF jws;
+	AUTO_BUF jws = { 0 };
 	struct err e;
 
 	buf_init(&jws, JWS_SIZE_MAX);
@@ -280,7 +280,7 @@ tells_its_public_keys(void **state)
 		const json_t *k = json_array_get(keys, i);
 		const char *pem =
 		    json_string_value(json_object_get(k, "public"));
-		AUTO_BUF right;
+		AUTO_BUF right = { 0 };
 
 		buf_init(&right, KEY_FILE_MAX);
 		key_write_public(&right, f->keys[i]);
@@ -604,7 +604,7 @@ static bool
 status_says(pid_t pid, const char *line)
 {
 	AUTO_STR path = mem_printf("/proc/%d/status", (int)pid);
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 
 	buf_init(&text, 64 * 1024);
 	tool_read(&text, path);

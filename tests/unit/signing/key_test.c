@@ -163,7 +163,7 @@ signatures_have_the_right_width(void **state)
 
 		/* Often, because r and s are short now and then. */
 		for (int n = 0; n < (cases[i].a == KEY_ES256 ? 600 : 3); n++) {
-			AUTO_BUF signature;
+			AUTO_BUF signature = { 0 };
 
 			sign(&signature, k);
 			assert_int_equal(signature.len, cases[i].len);
@@ -207,7 +207,7 @@ hs256_known_answer(void **state)
 	    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt"
 	    "cGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 	AUTO(key, k) = NULL;
-	AUTO_BUF made;
+	AUTO_BUF made = { 0 };
 	struct err e;
 
 	(void)state;
@@ -240,7 +240,7 @@ private_pem(struct buf *out, EVP_PKEY *pair)
 static void
 refused_private(EVP_PKEY *pair, enum key_algorithm a, const char *why)
 {
-	AUTO_BUF pem;
+	AUTO_BUF pem = { 0 };
 	struct key *k = NULL;
 	struct err e;
 
@@ -512,7 +512,7 @@ private_half_where_the_public_belongs(void **state)
 {
 	AUTO(key, k) = tool_key("k", KEY_ES256);
 	struct key *public = NULL;
-	AUTO_BUF pem;
+	AUTO_BUF pem = { 0 };
 	struct err e;
 
 	(void)state;
@@ -576,7 +576,7 @@ ring_keeps_keys(void **state)
 	AUTO(key, first) = tool_key("2026-10", KEY_RS256);
 	AUTO(key, second) = tool_key("shared.secret", KEY_HS256);
 	struct key_ring ring = { 0 };
-	AUTO_BUF signature;
+	AUTO_BUF signature = { 0 };
 	struct err e;
 
 	assert_int_equal(key_ring_read(&ring, keys, &e), ERR_NOT_FOUND);
@@ -613,7 +613,7 @@ damage(const char *dir, const char *name, const char *text, enum err_code code)
 {
 	AUTO_STR path = file_path(dir, name);
 	struct key_ring ring = { 0 };
-	AUTO_BUF old;
+	AUTO_BUF old = { 0 };
 	struct err e;
 
 	buf_init(&old, KEY_FILE_MAX);
@@ -636,7 +636,7 @@ ring_sees_damage(void **state)
 	AUTO(key, other) = tool_key("b", KEY_ES256);
 	AUTO_STR path = file_path(dir, "a.key");
 	struct key_ring ring = { 0 };
-	AUTO_BUF pem;
+	AUTO_BUF pem = { 0 };
 	struct err e;
 
 	buf_init(&pem, KEY_FILE_MAX);

@@ -123,7 +123,7 @@ tool_key(const char *id, enum key_algorithm a)
 	struct err e;
 
 	if (len == 0) {
-		AUTO_BUF text;
+		AUTO_BUF text = { 0 };
 
 		buf_init(&text, sizeof pem);
 		if (key_generate(&k, "rsa", KEY_RS256, &e) != ERR_OK)
@@ -227,7 +227,7 @@ add_ec(struct buf *out, const EVP_PKEY *pair)
 void
 tool_jwk(struct buf *out, const struct key *k)
 {
-	AUTO_BUF text;
+	AUTO_BUF text = { 0 };
 	EVP_PKEY *pair;
 	BIO *from;
 
