@@ -76,7 +76,7 @@ read_blob(struct catalog_blob **out, const char *data_dir, const char *sha256,
     int64_t size, struct err *e)
 {
 	AUTO_STR path = store_artifact_path(data_dir, sha256);
-	AUTO_BUF bytes;
+	AUTO_BUF bytes = { 0 };
 	char digest[DIGEST_HEX_SIZE];
 	struct catalog_blob *b;
 

@@ -145,7 +145,7 @@ static enum err_code
 connect(struct store **out, const char *data_dir, bool write, struct err *e)
 {
 	AUTO(store, s) = mem_zalloc(sizeof *s);
-	AUTO_BUF uri;
+	AUTO_BUF uri = { 0 };
 	int flags = SQLITE_OPEN_URI | SQLITE_OPEN_EXRESCODE;
 	int result;
 

@@ -8,6 +8,9 @@
  *
  * What is written goes through clusters/store_write.h; this header is what
  * readers need. One thread at a time per struct store; open one per thread.
+ * A process opens it either for writing or for reading, never both: SQLite
+ * shares what it knows of a file within a process.
+ *
  * Errors: NOT_FOUND when there is no such row, CORRUPT when the file is not
  * what was written, UNSUPPORTED when a newer edict made it, IO for the rest. */
 
