@@ -17,6 +17,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "clusters/store_write.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/mem.h"
@@ -330,6 +331,34 @@ notices_that_engines_left(void **state)
 	for (int i = 0; i < ENGINES; i++)
 		close(fds[i]);
 	site_wait_metric(&s, waiting, 0);
+	(void)site_stop(&s);
+	site_close(&s);
+}
+
+/* What a token may no longer have, it may not wait for either. */
+static void
+ends_the_wait_of_the_revoked(void **state)
+{
+	struct site s;
+	struct wire_reply r;
+	AUTO_STR file = NULL;
+	struct err e = { 0 };
+	int fd;
+
+	(void)state;
+	open_default(&s, 1);
+	site_start(&s);
+	fd = wire_open(&s);
+	send_poll(fd, &s, s.etag, 25);
+	site_wait_metric(&s, waiting, 1);
+	file = file_path(s.dir, "engine-token");
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(store_make_tokens(s.store, s.dir, &e), ERR_OK);
+	site_tell_changed(&s);
+	assert_true(wire_read(fd, &r, 3000, false));
+	expect_code(&r, 401, "denied");
+	wire_reply_clear(&r);
+	close(fd);
 	(void)site_stop(&s);
 	site_close(&s);
 }
@@ -931,6 +960,7 @@ main(void)
 		cmocka_unit_test(holds_until_something_is_new),
 		cmocka_unit_test(holds_no_longer_than_asked),
 		cmocka_unit_test(notices_that_engines_left),
+		cmocka_unit_test(ends_the_wait_of_the_revoked),
 		cmocka_unit_test(says_when_it_is_full),
 		cmocka_unit_test(answers_all_that_come_together),
 		cmocka_unit_test(answers_hostile_requests),
