@@ -66,7 +66,7 @@ complete_target(struct store *s, const char *bundle, struct assign_target *t,
 {
 	struct store_artifact found;
 
-	TRY(store_has_content(s, bundle, t->content, &found, e));
+	TRY(store_artifact_of(s, bundle, t->commit, &found, e));
 	memcpy(t->revision, found.revision, sizeof t->revision);
 	memcpy(t->artifact, found.sha256, sizeof t->artifact);
 	return ERR_OK;
