@@ -139,14 +139,14 @@ drain(struct http *h, struct channel *c, const uint32_t *kinds,
 static void
 handle_ledger(struct http *h, struct message *m)
 {
-	atomic_store(&h->service.ledger_silent, false);
+	service_ledger_silent(&h->service, 0);
 	deliver(h, m);
 }
 
 static void
-forget_questions(struct http *h)
+forget_questions(struct http *h, int64_t silent_ms)
 {
-	atomic_store(&h->service.ledger_silent, true);
+	service_ledger_silent(&h->service, silent_ms);
 	for (size_t i = 0; i < h->loop_count; i++)
 		(void)loop_deliver(h->loops[i], NULL);
 }
@@ -158,7 +158,7 @@ handle_supervisor(struct http *h, struct message *m)
 
 	if (json_unpack(m->payload, "{s:s}", "process", &process) == 0 &&
 	    strcmp(process, "ledger") == 0)
-		forget_questions(h);
+		forget_questions(h, SERVICE_SILENT_MS);
 }
 
 /* ---- the first thread ---- */
@@ -188,7 +188,7 @@ control(struct http *h)
 			log_error("ledger.gone", "its pair is closed");
 			fds[2].fd = -1; /* poll passes over it */
 			h->ledger_gone = true;
-			forget_questions(h);
+			forget_questions(h, INT64_MAX);
 		}
 		refresh(h);
 		counters_set_waiting(h->service.counters, 0,

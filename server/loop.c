@@ -325,7 +325,7 @@ expire_waiters(struct loop *l, int64_t now)
 	while ((w = waiters_due(&l->polls, now)) != NULL)
 		resume(l, request_of(w));
 	while ((w = waiters_due(&l->actions, now)) != NULL) {
-		atomic_store(&l->service->ledger_silent, true);
+		service_ledger_silent(l->service, LEDGER_TIMEOUT_MS);
 		resume(l, request_of(w));
 	}
 }

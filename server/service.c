@@ -61,6 +61,15 @@ service_good_ms(struct service *s)
 	return ms;
 }
 
+void
+service_ledger_silent(struct service *s, int64_t ms)
+{
+	int64_t now = clock_mono_ms();
+
+	atomic_store(&s->ledger_silent_ms,
+	    ms < INT64_MAX - now ? now + ms : INT64_MAX);
+}
+
 static void
 reason(json_t *list, const char *text)
 {
@@ -87,7 +96,7 @@ service_reasons(struct service *s)
 		reason(list,
 		    "the database cannot be read: what was known "
 		    "before is still served");
-	if (atomic_load(&s->ledger_silent))
+	if (atomic_load(&s->ledger_silent_ms) > clock_mono_ms())
 		reason(list, "the ledger does not answer");
 	catalog_unref(c);
 	return list;

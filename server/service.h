@@ -22,7 +22,8 @@ enum {
 	SERVICE_IDLE_S = 10,            /* a connection without any traffic */
 	SERVICE_REQUEST_MS = 15000,     /* from connecting to a whole request */
 	SERVICE_DRAIN_MS = 3000,        /* for open requests at the end */
-	SERVICE_ACTIONS_MAX = 64,       /* under way at once, per thread */
+	SERVICE_SILENT_MS = 10000, /* after its restart, unless it is heard */
+	SERVICE_ACTIONS_MAX = 64,  /* under way at once, per thread */
 	SERVICE_LOOPS_MAX = 64,
 	SERVICE_FDS_RESERVED = 256 /* for all but connections */
 };
@@ -35,8 +36,8 @@ struct service {
 	int64_t started_ms; /* wall clock */
 	size_t connections_max;
 	size_t held_max;
-	atomic_size_t held;        /* polls that wait, in all threads */
-	atomic_bool ledger_silent; /* it died, or did not answer */
+	atomic_size_t held; /* polls that wait, in all threads */
+	atomic_int_fast64_t ledger_silent_ms; /* see service_ledger_silent */
 
 	pthread_mutex_t lock;    /* guards all below */
 	struct catalog *catalog; /* NULL: never read yet */
@@ -56,6 +57,10 @@ bool service_note(struct service *s, const char *fault);
 
 /* When the catalog was last known good (wall clock; 0: never). */
 int64_t service_good_ms(struct service *s);
+
+/* The ledger died, or did not answer: not ready for ms milliseconds (INT64_MAX:
+ * for ever), or until it is heard of again (0). */
+void service_ledger_silent(struct service *s, int64_t ms);
 
 /* The reasons why this process is not ready: a JSON array, empty when it is.
  * They name no repository, bundle or cluster. */
