@@ -289,7 +289,7 @@ print_tests(const struct verdict *v, bool all)
 {
 	static const char *const outcomes[] = { "passed", "failed", "error",
 		"skipped" };
-	static const char *const headings[] = { "TEST", "OUTCOME", "WHERE",
+	static const char *const headings[] = { "OUTCOME", "WHERE", "TEST",
 		NULL };
 	struct table *t = table_new(headings);
 
@@ -300,8 +300,8 @@ print_tests(const struct verdict *v, bool all)
 		    (long long)test->line);
 
 		if (all || test->outcome != TEST_PASSED)
-			table_row(t, (const char *const[]){ name,
-			                 outcomes[test->outcome], place });
+			table_row(t, (const char *const[]){
+			                 outcomes[test->outcome], place, name });
 	}
 	if (table_rows(t) > 0)
 		table_print(t);

@@ -285,7 +285,7 @@ print_facts(const json_t *c)
 static void
 print_tests(const json_t *c, bool all)
 {
-	static const char *const headings[] = { "TEST", "OUTCOME", "WHERE",
+	static const char *const headings[] = { "OUTCOME", "WHERE", "TEST",
 		NULL };
 	const json_t *newest = json_array_get(json_object_get(c, "verdicts"),
 	    0);
@@ -300,7 +300,7 @@ print_tests(const json_t *c, bool all)
 		    table_string(r, "package"), table_string(r, "name"));
 		AUTO_STR place = mem_printf("%s:%lld", table_string(r, "file"),
 		    (long long)table_number(r, "line"));
-		const char *cells[] = { name, outcome, place };
+		const char *cells[] = { outcome, place, name };
 
 		if (!all && outcome != NULL && strcmp(outcome, "passed") == 0)
 			continue;

@@ -10,7 +10,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 
-enum { TABLE_WIDTH = 80, TABLE_GAP = 2 };
+enum { TABLE_LEAST = 40, TABLE_GAP = 2 };
 
 struct table {
 	const char *const *headings;
@@ -69,14 +69,15 @@ table_row(struct table *t, const char *const *cells)
 	t->rows++;
 }
 
+/* What goes into a file or a pipe is not cut. */
 static size_t
 terminal_width(void)
 {
 	struct winsize size;
 
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40)
-		return size.ws_col;
-	return TABLE_WIDTH;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+		return SIZE_MAX;
+	return size.ws_col >= TABLE_LEAST ? size.ws_col : TABLE_LEAST;
 }
 
 /* Bytes of text that fit into so many columns. */
@@ -106,9 +107,7 @@ print_row(const struct table *t, const char *const *cells,
 		if (i + 1 == t->columns) {
 			size_t left = most > used ? most - used : 1;
 
-			(void)printf("%.*s\n",
-			    isatty(STDOUT_FILENO) || left > 8
-			        ? bytes_in(cells[i], left) : (int)strlen(cells[i]),
+			(void)printf("%.*s\n", bytes_in(cells[i], left),
 			    cells[i]);
 			return;
 		}

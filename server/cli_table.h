@@ -2,8 +2,8 @@
 #define SERVER_CLI_TABLE_H
 
 /* Tables and texts for people: columns as wide as they need to be, the last one
- * cut so that a line fits the terminal (80 columns when there is none), and
- * nothing printed that could drive a terminal. One thread. */
+ * cut so that a line fits the terminal, and nothing printed that could drive
+ * one. One thread. */
 
 #include <jansson.h>
 #include <stddef.h>
