@@ -62,12 +62,15 @@ write_bundle(struct buf *out, const struct engine_config *c, const char *name)
 	buf_printf(out,
 	    "    polling:\n"
 	    "      min_delay_seconds: 5\n"
-	    "      max_delay_seconds: 15\n"
-	    "      long_polling_timeout_seconds: %d\n"
+	    "      max_delay_seconds: 15\n");
+	/* Engines refuse a 0 here. */
+	if (c->wait_seconds > 0)
+		buf_printf(out, "      long_polling_timeout_seconds: %d\n",
+		    c->wait_seconds);
+	buf_add_str(out,
 	    "    signing:\n"
 	    "      # Without keyid an engine would accept unsigned bundles.\n"
-	    "      keyid: ",
-	    c->wait_seconds);
+	    "      keyid: ");
 	quoted(out, c->key_id);
 	buf_printf(out, "\n      scope: %s\n", name);
 }

@@ -20,7 +20,7 @@ struct engine_config {
 	const char *public_pem;  /* NULL for HS: a place to fill in */
 	const char *const *bundles;
 	size_t bundle_count;
-	int wait_seconds;        /* long_polling_timeout_seconds */
+	int wait_seconds;        /* of a long poll; 0: plain polling */
 	const char *persist_dir; /* NULL: no persistence */
 };
 
