@@ -1,12 +1,21 @@
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "core/clock.h"
 #include "core/err.h"
 #include "core/mem.h"
 #include "policies/fetch.h"
 #include "server/cli.h"
+#include "server/cli_client.h"
+#include "server/cli_table.h"
 #include "server/conf.h"
 #include "server/supervisor.h"
+
+enum { SERVE_GREET_MS = 10 * 60 * 1000 };
 
 static const struct cli_option serve_options[] = {
 	{ "config", 'c', "FILE", "server.yaml; see docs/settings.md" },
@@ -29,6 +38,74 @@ is_mistyped(const struct conf *c)
 
 	return fetch_is_local(r->url) &&
 	    stat(fetch_local_path(r->url), &st) != 0 && stat(mirror, &st) != 0;
+}
+
+/* ---- the configuration to paste ---- */
+
+/* The first cluster that has a bundle, or NULL. */
+static char *
+first_cluster(const char *data_dir)
+{
+	struct cli_args a;
+	AUTO_STR option = mem_printf("--data-dir=%s", data_dir);
+	char name_of[] = "status";
+	char *argv[] = { name_of, option, NULL };
+	AUTO(client, c) = NULL;
+	json_t *list = NULL;
+	const json_t *cluster;
+	char *name = NULL;
+	size_t i;
+
+	if (cli_parse(&a, &cli_status, 2, argv) != 0 ||
+	    client_open(&c, &a, NULL) != ERR_OK ||
+	    client_list(c, "/clusters", 100, &list, NULL) != ERR_OK)
+		return NULL;
+	json_array_foreach (list, i, cluster)
+		if (name == NULL && json_array_size(json_object_get(cluster,
+		        "assignments")) > 0)
+			name = mem_strdup(table_string(cluster, "name"));
+	json_decref(list);
+	return name;
+}
+
+static void
+greet(const char *data_dir)
+{
+	const struct timespec pause = { .tv_nsec = 300 * 1000000 };
+	int64_t until = clock_mono_ms() + SERVE_GREET_MS;
+	AUTO_STR cluster = NULL;
+
+	while (cluster == NULL && clock_mono_ms() < until) {
+		(void)nanosleep(&pause, NULL);
+		cluster = first_cluster(data_dir);
+	}
+	if (cluster == NULL)
+		return;
+	AUTO_STR option = mem_printf("--data-dir=%s", data_dir);
+	char name_of[] = "engine-config";
+	char *argv[] = { name_of, cluster, option, NULL };
+
+	(void)printf("# An engine of cluster %s, for: opa run --server -c "
+	             "FILE\n",
+	    cluster);
+	(void)fflush(stdout);
+	(void)cli_engine_config.run(3, argv);
+	(void)fflush(stdout);
+}
+
+/* A process of its own, like any client; it ends when it has printed. */
+static void
+start_greeter(const struct conf *c)
+{
+	pid_t parent = getpid();
+
+	if (fork() != 0)
+		return;
+	(void)prctl(PR_SET_NAME, "edict greeter");
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() == parent)
+		greet(c->data_dir);
+	_exit(0);
 }
 
 static int
@@ -65,6 +142,8 @@ serve(int argc, char **argv)
 		    flags.repo);
 		return 1;
 	}
+	if (flags.repo != NULL)
+		start_greeter(c);
 	return supervisor_main(c);
 }
 
@@ -82,9 +161,10 @@ const struct cli_command cli_serve = {
 	    "  edict serve --repo ./policies --data-dir ./data\n"
 	    "\n"
 	    "It listens on loopback, makes a signing key, an admin token\n"
-	    "(DIR/admin-token) and an engine token (DIR/engine-token). Ends\n"
-	    "with Ctrl-C or SIGTERM; started again, it serves at once what it\n"
-	    "served last.",
+	    "(DIR/admin-token) and an engine token (DIR/engine-token), and\n"
+	    "prints the configuration of an engine once the first commit has\n"
+	    "passed. Ends with Ctrl-C or SIGTERM; started again, it serves at\n"
+	    "once what it served last.",
 	.options = serve_options,
 	.run = serve,
 };
