@@ -111,7 +111,7 @@ know_engine(struct judging *j, struct err *e)
 	w->engine_changed = st.st_mtim;
 	log_info("engine.known", "repo=%s version=%s digest=%.12s",
 	    w->conf->name, w->engine.version, w->engine.digest);
-	return ERR_OK;
+	return worker_report(w, e);
 }
 
 /* ---- before the tests ---- */
@@ -436,7 +436,14 @@ judge(struct judging *j, struct err *e)
 		TRY(store_verdict(j, e));
 	if (j->verdict->state != GATE_PASSED)
 		return ERR_OK;
-	return publish(j, e);
+	code = publish(j, e);
+	if (code != ERR_CONFLICT && code != ERR_INVALID)
+		return code;
+	/* Another repository has a bundle or cluster of this name. That is
+	 * this commit's fault and not an answer for others like it. */
+	refuse(j, "publish", e);
+	j->verdict->identity[0] = '\0';
+	return store_verdict(j, e);
 }
 
 enum err_code
