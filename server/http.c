@@ -237,7 +237,8 @@ static void
 count_room(struct http *h)
 {
 	struct service *s = &h->service;
-	size_t wanted = (size_t)s->conf->http.engines_max + 512;
+	size_t engines = (size_t)s->conf->http.engines_max;
+	size_t wanted = engines + engines / 8 + 512;
 	size_t room = 1024;
 	struct rlimit limit;
 

@@ -430,26 +430,11 @@ make_counters(const struct conf *c)
 	return counters;
 }
 
-/* An engine that waits needs a descriptor each: take what the system allows. */
-static void
-raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		log_warn("server.descriptors", "error=\"%s\"",
-		    strerror(errno));
-}
-
 static enum err_code
 set_up(struct supervisor *sv, struct err *e)
 {
 	const struct conf *c = sv->conf;
 
-	raise_descriptors();
 	TRY(prepare_lock(c, &sv->lock, e));
 	TRY(prepare_data(c, e));
 	TRY(listeners_open(&sv->listeners, c->listen, (size_t)c->http.threads,
