@@ -26,7 +26,11 @@ enum ledger_kind {
 	LEDGER_REPOSITORY = 200,
 	/* COMMITS of the first-parent line, any order, at most 500.
 	 * {"repository","line","commits":[{"id","parent","tree","author",
-	 *  "author_ms","commit_ms","subject","depth"}]} → {} */
+	 *  "author_ms","commit_ms","subject","depth"}]} → {}
+	 * A line above the repository's becomes the repository's at once; a
+	 * commit that is known takes the later line, so after an accept the
+	 * whole line is sent again. A commit beside all lines: line 0 where
+	 * lines count from 1, or -1. */
 	LEDGER_COMMITS = 201,
 	/* {"repository","commit","verdict": as policies/gate.h verdict_json} →
 	 * {"id"}. Kept beside earlier ones; the newest counts. */
@@ -52,7 +56,8 @@ enum ledger_kind {
 
 	/* From http: {"token","peer","action", …arguments} → {"status": 200|202,
 	 * "body": {…}} where body is what the API answers (docs/api.md), or an
-	 * error reply. Actions: rollback {bundle,to,clusters?,reason,expect?},
+	 * error reply. An operation is the body itself, but {"operation": …}
+	 * for rollback. Actions: rollback {bundle,to,clusters?,reason,expect?},
 	 * pin, resume {bundle,clusters?,reason?,expect?}, retest {rev,reason?},
 	 * fetch, suspend, unsuspend, accept {repository,reason?}. */
 	LEDGER_ACTION = 220,

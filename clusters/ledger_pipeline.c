@@ -218,6 +218,7 @@ ledger_commits(struct ledger_context *c, const json_t *payload, json_t **reply,
 		return err_set(e, ERR_LIMIT, "more than %d commits at once",
 		    (int)LEDGER_COMMITS_MAX);
 	TRY(check_known(c->store, repository, e));
+	TRY(store_raise_line(c->store, repository, line, e));
 	json_array_foreach(commits, i, item)
 		TRY(put_commit(c->store, repository, line, item, e));
 	return ERR_OK;

@@ -66,6 +66,35 @@ read_assignments(struct store *s, struct rows *r,
 	}
 }
 
+#define ASSIGNMENTS                                                 \
+	"SELECT a.cluster, a.bundle, a.commit_id, a.current_with,"  \
+	" a.content, a.artifact, a.mode, a.serial, a.who, a.at_ms," \
+	" a.reason, a.blocked, c.line, c.depth"                     \
+	" FROM assignments a JOIN bundles b ON b.name = a.bundle"   \
+	" LEFT JOIN commits c ON c.repository = b.repository"       \
+	" AND c.id = a.current_with "
+#define ASSIGNMENTS_ORDER " ORDER BY a.cluster, a.bundle"
+
+/* One statement for each question, so that each uses its index. */
+static enum err_code
+open_assignments(struct rows *r, struct store *s, const char *cluster,
+    const char *bundle, struct err *e)
+{
+	if (cluster != NULL && bundle != NULL)
+		return rows_open(r, s, e,
+		    ASSIGNMENTS "WHERE a.cluster = ?1 AND a.bundle = ?2", "ss",
+		    cluster, bundle);
+	if (cluster != NULL)
+		return rows_open(r, s, e,
+		    ASSIGNMENTS "WHERE a.cluster = ?1" ASSIGNMENTS_ORDER, "s",
+		    cluster);
+	if (bundle != NULL)
+		return rows_open(r, s, e,
+		    ASSIGNMENTS "WHERE a.bundle = ?1" ASSIGNMENTS_ORDER, "s",
+		    bundle);
+	return rows_open(r, s, e, ASSIGNMENTS ASSIGNMENTS_ORDER, "");
+}
+
 enum err_code
 store_assignments(struct store *s, const char *cluster, const char *bundle,
     struct store_assignments *out, struct err *e)
@@ -74,17 +103,7 @@ store_assignments(struct store *s, const char *cluster, const char *bundle,
 	struct store_assignments list = { 0 };
 	enum err_code code;
 
-	TRY(rows_open(&r, s, e,
-	    "SELECT a.cluster, a.bundle, a.commit_id, a.current_with,"
-	    " a.content, a.artifact, a.mode, a.serial, a.who, a.at_ms,"
-	    " a.reason, a.blocked, c.line, c.depth"
-	    " FROM assignments a JOIN bundles b ON b.name = a.bundle"
-	    " LEFT JOIN commits c ON c.repository = b.repository"
-	    " AND c.id = a.current_with"
-	    " WHERE (?1 IS NULL OR a.cluster = ?1)"
-	    " AND (?2 IS NULL OR a.bundle = ?2)"
-	    " ORDER BY a.cluster, a.bundle",
-	    "ss", cluster, bundle));
+	TRY(open_assignments(&r, s, cluster, bundle, e));
 	code = read_assignments(s, &r, &list, e);
 	if (code != ERR_OK)
 		store_assignments_clear(&list);

@@ -42,6 +42,15 @@ store_put_repository(struct store *s, const struct store_repository_row *r,
 }
 
 enum err_code
+store_raise_line(struct store *s, const char *repository, int64_t line,
+    struct err *e)
+{
+	return sql_run(s, e,
+	    "UPDATE repositories SET line = ?2 WHERE name = ?1 AND line < ?2",
+	    "si", repository, line);
+}
+
+enum err_code
 store_set_suspended(struct store *s, const char *repository, bool suspended,
     struct err *e)
 {

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
@@ -146,7 +147,7 @@ bind_all(struct rows *r, const char *types, va_list ap, struct err *e)
 			result = bind_json(st, at, va_arg(ap, const json_t *));
 			break;
 		default:
-			assert(!"letter of a parameter");
+			abort(); /* no such letter */
 		}
 	}
 	return result == SQLITE_OK ? ERR_OK : sql_error(r->store, result, e);

@@ -122,17 +122,22 @@ store_view_clusters(struct store *s, const char *name, const char *after,
 	    "ssi", name, after, limit);
 }
 
+#define ASSIGNMENTS                                                        \
+	"SELECT cluster, bundle, commit_id AS \"revision\", current_with," \
+	" content, artifact, mode, serial, who AS \"by\","                 \
+	" at_ms AS \"at:time\", reason, blocked FROM assignments "
+
 enum err_code
 store_view_assignments(struct store *s, const char *cluster, const char *bundle,
     json_t **out, struct err *e)
 {
+	if (cluster != NULL)
+		return sql_list(s, e, out,
+		    ASSIGNMENTS "WHERE cluster = ?1 AND (?2 IS NULL"
+				" OR bundle = ?2) ORDER BY bundle",
+		    "ss", cluster, bundle);
 	return sql_list(s, e, out,
-	    "SELECT cluster, bundle, commit_id AS \"revision\", current_with,"
-	    " content, artifact, mode, serial, who AS \"by\","
-	    " at_ms AS \"at:time\", reason, blocked FROM assignments"
-	    " WHERE (?1 IS NULL OR cluster = ?1)"
-	    " AND (?2 IS NULL OR bundle = ?2) ORDER BY cluster, bundle",
-	    "ss", cluster, bundle);
+	    ASSIGNMENTS "WHERE bundle = ?1 ORDER BY cluster", "s", bundle);
 }
 
 enum err_code

@@ -31,6 +31,7 @@ enum err_code store_view_commit_revisions(struct store *s,
 
 enum err_code store_view_clusters(struct store *s, const char *name,
     const char *after, int64_t limit, json_t **out, struct err *e) MUST_CHECK;
+/* Of a cluster (bundle NULL: all of them), or of a bundle everywhere. */
 enum err_code store_view_assignments(struct store *s, const char *cluster,
     const char *bundle, json_t **out, struct err *e) MUST_CHECK;
 enum err_code store_view_quarantine(struct store *s, const char *cluster,

@@ -28,6 +28,9 @@ struct store_repository_row {
 };
 enum err_code store_put_repository(struct store *s,
     const struct store_repository_row *r, struct err *e) MUST_CHECK;
+/* A line that commits are on is the one that is followed now. */
+enum err_code store_raise_line(struct store *s, const char *repository,
+    int64_t line, struct err *e) MUST_CHECK;
 enum err_code store_set_suspended(struct store *s, const char *repository,
     bool suspended, struct err *e) MUST_CHECK;
 

@@ -539,10 +539,10 @@ test_history_that_was_accepted_anew(void **state)
 	world_pass(&w, 3, 'a');
 	world_pass(&w, 5, 'b');
 	/* 14 and 15 replace 4 and 5, from 3 on. */
-	world_repository(&w, "policies", 2, 15);
 	world_line(&w, "policies", 2, 1, 3);
 	world_commit(&w, "policies", 2, 14, 3, 4);
 	world_commit(&w, "policies", 2, 15, 14, 5);
+	world_repository(&w, "policies", 2, 15);
 	/* Judged again, a commit of the old line moves nothing. */
 	world_pass(&w, 6, 'd');
 	assert_assigned(&w, "prod", "authz", "5 following 2");
