@@ -371,10 +371,14 @@ connect_remote(const git_remote_callbacks *callbacks)
 		rc = git_remote_connect_ext(self.remote, GIT_DIRECTION_FETCH,
 		    &options);
 	}
-	if (rc != 0)
-		conclude_failure(rc, "connect");
-	else
+	if (rc == 0)
 		self.connected = true;
+	/* libgit2 takes a path where nothing is for a URL it does not know. */
+	else if (fetch_is_local(self.c->url))
+		conclude(FETCH_UNREACHABLE, "no Git repository at %s",
+		    fetch_local_path(self.c->url));
+	else
+		conclude_failure(rc, "connect");
 	return rc;
 }
 

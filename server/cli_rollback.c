@@ -9,7 +9,7 @@
 #include "server/cli_table.h"
 
 static const struct cli_option rollback_options[] = {
-	{ "to", 0, "REV", "commit to go back to: id, prefix, HEAD~2, tag" },
+	{ "to", 0, "REV", "commit to go back to: id, prefix, HEAD~2" },
 	{ "reason", 0, "TEXT", "why; kept in the audit log" },
 	{ "cluster", 0, "NAMES", "only these clusters, with commas between" },
 	CLIENT_OPTIONS,

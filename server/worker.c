@@ -116,6 +116,7 @@ static void
 remember(struct worker *w, const struct store_repository *r)
 {
 	(void)snprintf(w->followed, sizeof w->followed, "%s", r->followed);
+	(void)snprintf(w->branch, sizeof w->branch, "%s", r->branch);
 	w->line = r->line;
 	w->last_fetch_ms = r->last_fetch_ms;
 	w->last_success_ms = r->last_success_ms;
@@ -159,7 +160,7 @@ open_parts(struct worker *w, struct err *e)
 	/* The database may be older than the mirror, or newer (a backup that
 	 * was put back): what Git no longer has is fetched again. */
 	if (*w->tip == '\0')
-		*w->followed = '\0';
+		*w->followed = *w->branch = '\0';
 	w->base = depth_of_base(w);
 	return worker_report(w, e);
 }
