@@ -26,7 +26,7 @@ enum err_code
 bundle_get_ready(struct err *e)
 {
 	if (pthread_once(&locale_once, locale_load) != 0)
-		assert(!"pthread_once");
+		assert(0 && "pthread_once");
 	if (locale_utf8 == (locale_t)0)
 		return err_set(e, ERR_UNSUPPORTED,
 		    "this system has no locale C.UTF-8, which archives need");

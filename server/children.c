@@ -388,7 +388,7 @@ children_handle(struct children *k, struct message *m)
 		code = handle_stop(k, m, &e);
 		break;
 	default:
-		assert(!"channel_receive lets no other kind through");
+		assert(0 && "channel_receive lets no other kind through");
 	}
 	if (code != ERR_OK &&
 	    channel_reply_error(k->pipeline, m, &e, &sending) != ERR_OK)

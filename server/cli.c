@@ -128,7 +128,7 @@ index_of_letter(const struct cli_command *c, int letter)
 	for (int i = 0; c->options[i].name != NULL; i++)
 		if (c->options[i].letter == letter)
 			return i;
-	assert(!"getopt knows only our letters");
+	assert(0 && "getopt knows only our letters");
 }
 
 int
@@ -172,7 +172,7 @@ index_of_name(const struct cli_args *a, const char *option)
 	for (size_t i = 0; a->command->options[i].name != NULL; i++)
 		if (strcmp(a->command->options[i].name, option) == 0)
 			return i;
-	assert(!"an option of another command");
+	assert(0 && "an option of another command");
 }
 
 const char *

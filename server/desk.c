@@ -25,7 +25,7 @@ desk_init(struct desk *d)
 	    pthread_condattr_init(&attr) != 0 ||
 	    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) != 0 ||
 	    pthread_cond_init(&d->turn, &attr) != 0)
-		assert(!"pthread");
+		assert(0 && "pthread");
 	(void)pthread_condattr_destroy(&attr);
 	/* Numbers go on rising over restarts, so that a folder of a process
 	 * that died is never met again. */
@@ -43,14 +43,14 @@ static void
 lock(struct desk *d)
 {
 	if (pthread_mutex_lock(&d->lock) != 0)
-		assert(!"pthread_mutex_lock");
+		assert(0 && "pthread_mutex_lock");
 }
 
 static void
 unlock(struct desk *d)
 {
 	if (pthread_mutex_unlock(&d->lock) != 0)
-		assert(!"pthread_mutex_unlock");
+		assert(0 && "pthread_mutex_unlock");
 }
 
 void
@@ -66,7 +66,7 @@ static void
 deadline_in(struct timespec *t, int64_t wait_ms)
 {
 	if (clock_gettime(CLOCK_MONOTONIC, t) != 0)
-		assert(!"clock_gettime");
+		assert(0 && "clock_gettime");
 	t->tv_sec += (time_t)(wait_ms / 1000);
 	t->tv_nsec += (long)(wait_ms % 1000) * 1000000;
 	if (t->tv_nsec >= 1000000000) {

@@ -90,7 +90,7 @@ take_port(struct sockaddr_storage *sa, int fd)
 	socklen_t len = sizeof bound;
 
 	if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
-		assert(!"getsockname");
+		assert(0 && "getsockname");
 	if (bound.ss_family == AF_INET6)
 		((struct sockaddr_in6 *)sa)->sin6_port =
 		    ((struct sockaddr_in6 *)&bound)->sin6_port;

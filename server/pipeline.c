@@ -96,7 +96,7 @@ serve(struct pipeline *p)
 				.events = POLLIN };
 		fds[3] = (struct pollfd){ .fd = p->signals, .events = POLLIN };
 		if (poll(fds, 4, -1) < 0 && errno != EINTR)
-			assert(!"poll");
+			assert(0 && "poll");
 		if (fds[3].revents != 0)
 			return;
 		for (size_t i = 0; i < 3; i++)
@@ -133,7 +133,7 @@ start_workers(struct pipeline *p)
 		w->runner = (struct desk_runner){ .desk = &p->desk,
 			.repository = r[i].name };
 		if (pthread_create(&p->threads[i], NULL, run_worker, w) != 0)
-			assert(!"pthread_create");
+			assert(0 && "pthread_create");
 	}
 }
 

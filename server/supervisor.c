@@ -389,7 +389,7 @@ loop(struct supervisor *sv)
 		if (wait > 60000)
 			wait = 60000;
 		if (poll(fds, 2, (int)wait) < 0 && errno != EINTR)
-			assert(!"poll");
+			assert(0 && "poll");
 		take_signals(sv);
 		if (fds[1].revents != 0)
 			take_request(sv);
