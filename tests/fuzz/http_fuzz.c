@@ -1,5 +1,7 @@
-/* What an HTTP request says: its path, and the headers that make a poll. */
+/* What an HTTP request says: its path, and the headers that make a poll
+ * and say who asks. */
 
+#include "server/auth.h"
 #include "server/poll.h"
 #include "server/route.h"
 #include "tests/fuzz/fuzz.h"
@@ -47,6 +49,17 @@ decode(const char *text, size_t len)
 	}
 }
 
+static void
+authorize(const char *header)
+{
+	char token[AUTH_TOKEN_MAX + 1];
+
+	if (auth_bearer(token, header) != AUTH_KNOWN)
+		return;
+	assert(token[0] != '\0' && strstr(header, token) != NULL);
+	assert(fuzz_is_text(token, strlen(token), ""));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -56,6 +69,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(wait_s >= 0 && wait_s <= POLL_WAIT_MAX);
 	if (poll_has(text, ETAG))
 		assert(strchr(text, '*') != NULL || strstr(text, ETAG) != NULL);
+	authorize(text);
 	find_route("GET", text);
 	find_route("HEAD", text);
 	find_route("POST", text);
