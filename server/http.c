@@ -317,7 +317,8 @@ make_loops(struct http *h, struct err *e)
 	return ERR_OK;
 }
 
-/* All that needs rights which are given up at the end of it. The last good
+/* All that needs rights which are given up comes first. The database is opened
+ * after that: SQLite would open its log for writing if it could. The last good
  * state is in memory before the first connection is accepted. */
 static enum err_code
 prepare(struct http *h, struct err *e)
@@ -329,9 +330,10 @@ prepare(struct http *h, struct err *e)
 	TRY(read_pem(&h->key, c->tls.key, e));
 	TRY(service_read_keys(&h->service.keys, c->data_dir, e));
 	count_room(h);
-	refresh(h);
 	TRY(make_loops(h, e));
-	return confine(h, e);
+	TRY(confine(h, e));
+	refresh(h);
+	return ERR_OK;
 }
 
 static enum err_code

@@ -796,7 +796,6 @@ loop_new(struct loop **out, struct service *s, size_t index, int listener,
     const char *certificate, const char *key, struct err *e)
 {
 	struct loop *l = mem_zalloc(sizeof *l);
-	struct err ignored;
 	int result = pthread_mutex_init(&l->lock, NULL);
 	enum err_code code;
 
@@ -809,8 +808,6 @@ loop_new(struct loop **out, struct service *s, size_t index, int listener,
 	/* Late answers to a process that ran here before must fit nothing. */
 	if (getrandom(&l->next_action, sizeof l->next_action, 0) < 0)
 		abort();
-	if (store_open_read(&l->store, s->conf->data_dir, &ignored) != ERR_OK)
-		l->store = NULL; /* tried again when it is needed */
 	code = prepare(l, listener, certificate, key, e);
 	if (code == ERR_OK)
 		*out = l;
