@@ -133,7 +133,7 @@ daemon_read(const char *name)
 }
 
 void
-daemon_write(const char *name, const char *text)
+daemon_save(const char *name, const void *data, size_t len)
 {
 	const char *path = daemon_path(name);
 	AUTO_STR folder =
@@ -144,9 +144,14 @@ daemon_write(const char *name, const char *text)
 	if (file_make_dirs(folder, &e) != ERR_OK)
 		fail_msg("%s", e.text);
 	f = fopen(path, "we");
-	if (f == NULL || fwrite(text, 1, strlen(text), f) != strlen(text) ||
-	    fclose(f) != 0)
+	if (f == NULL || fwrite(data, 1, len, f) != len || fclose(f) != 0)
 		fail_msg("cannot write %s: %s", path, strerror(errno));
+}
+
+void
+daemon_write(const char *name, const char *text)
+{
+	daemon_save(name, text, strlen(text));
 }
 
 static const char *
@@ -598,6 +603,13 @@ daemon_stop(void)
 		fail_msg("the server ended with wait status %d (-1: it had to "
 			 "be killed)",
 		    status);
+}
+
+void
+daemon_crash(void)
+{
+	assert_int_not_equal(end_process(scene.server, SIGKILL), -1);
+	scene.server = 0;
 }
 
 void

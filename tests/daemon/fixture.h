@@ -47,6 +47,7 @@ const char *daemon_printf(const char *fmt, ...)
 const char *daemon_path(const char *name); /* in the scene's folder */
 const char *daemon_read(const char *name);
 void daemon_write(const char *name, const char *text); /* makes folders */
+void daemon_save(const char *name, const void *data, size_t len);
 
 /* `sh -c` in the scene's folder: Git knows Ada and Bob and nothing else, and
  * `edict` is the program under test. */
@@ -89,6 +90,7 @@ struct daemon_options {
 };
 void daemon_start(const struct daemon_options *o); /* NULL: all defaults */
 void daemon_stop(void);    /* SIGTERM; has to end with status 0 */
+void daemon_crash(void);   /* SIGKILL for the supervisor alone */
 void daemon_restart(void); /* same options, same port */
 
 pid_t daemon_pid(void);
