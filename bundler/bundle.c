@@ -11,6 +11,7 @@
 #include "bundler/module.h"
 #include "core/canon.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "signing/digest.h"
 
 #define DATA_FILE "data.json"
@@ -99,21 +100,14 @@ base_of(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
-static bool
-ends_with(const char *text, const char *end)
-{
-	size_t a = strlen(text), b = strlen(end);
-
-	return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 /* False: not for engines. */
 static bool
 kind_of(const char *path, enum source_kind *out)
 {
 	if (strcmp(path, MANIFEST_FILE) == 0)
 		*out = SOURCE_MANIFEST;
-	else if (ends_with(path, ".rego") && !ends_with(path, "_test.rego"))
+	else if (text_ends_with(path, ".rego") &&
+	    !text_ends_with(path, "_test.rego"))
 		*out = SOURCE_POLICY;
 	else if (data_kind_of(base_of(path)) != DATA_NONE)
 		*out = SOURCE_DATA;

@@ -80,11 +80,6 @@ enum err_code bundle_plan_all(struct bundle_set *out, const struct tree *t,
     const struct definition *d, struct err *e) MUST_CHECK;
 void bundle_set_clear(struct bundle_set *s);
 
-/* Do two root lists overlap (equal or nested, by segment; "" with all)? The
- * two that do are set in *a and *b, borrowed. */
-bool roots_overlap(char *const *x, size_t nx, char *const *y, size_t ny,
-    const char **a, const char **b);
-
 /* Unsigned: a gzip'd tar of its own, sorted names, zero times, mode 0644,
  * owner 0, .manifest first. This is what is stored as content. out's own
  * limit applies (BUNDLE_SIZE_MAX is a good one). */

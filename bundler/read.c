@@ -8,6 +8,7 @@
 #include "bundler/manifest.h"
 #include "bundler/pack.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "signing/digest.h"
 
 #define SIGNATURES_FILE ".signatures.json"
@@ -87,14 +88,6 @@ is_clean(const char *path)
 	}
 }
 
-static bool
-ends_with(const char *text, const char *end)
-{
-	size_t a = strlen(text), b = strlen(end);
-
-	return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 /* Names that some version of OPA takes for a manifest, a signature file or a
  * patch, wherever they lie (v1/bundle/bundle.go). */
 static bool
@@ -106,8 +99,9 @@ is_trap(const char *path)
 	if (strcmp(path, MANIFEST_FILE) == 0 ||
 	    strcmp(path, SIGNATURES_FILE) == 0)
 		return false;
-	return ends_with(path, "signatures.json") ||
-	    ends_with(path, ".manifest") || ends_with(path, ".manifest.pb") ||
+	return text_ends_with(path, "signatures.json") ||
+	    text_ends_with(path, ".manifest") ||
+	    text_ends_with(path, ".manifest.pb") ||
 	    strcmp(base, "patch.json") == 0;
 }
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bundler/bundle.h"
 #include "core/mem.h"
+#include "core/text.h"
 
 enum { SHOWN_MAX = 12 };
 
@@ -43,16 +43,6 @@ root_segment_is_plain(const char *text, size_t len)
 			return false;
 	}
 	return len > 0;
-}
-
-bool
-root_holds(const char *root, const char *path)
-{
-	size_t len = strlen(root);
-
-	return len == 0 ||
-	    (strncmp(root, path, len) == 0 &&
-		(path[len] == '\0' || path[len] == '/'));
 }
 
 /* The end comes first, then the slash, so that what lies below a root follows
@@ -95,7 +85,8 @@ roots_reduce(struct roots *r)
 
 	roots_sort(r);
 	for (size_t i = 0; i < r->count; i++) {
-		if (kept > 0 && root_holds(r->items[kept - 1], r->items[i]))
+		if (kept > 0 &&
+		    text_path_holds(r->items[kept - 1], r->items[i]))
 			mem_free(r->items[i]);
 		else
 			r->items[kept++] = r->items[i];
@@ -195,7 +186,7 @@ roots_check(struct roots *r, const char *where, struct err *e)
 	}
 	roots_sort(r);
 	for (size_t i = 1; i < r->count; i++) {
-		if (root_holds(r->items[i - 1], r->items[i]))
+		if (text_path_holds(r->items[i - 1], r->items[i]))
 			return err_set(e, ERR_INVALID,
 			    "%s: roots \"%s\" and \"%s\" overlap; keep only "
 			    "the first",
@@ -222,7 +213,8 @@ roots_clash(struct root_owner *list, size_t count, const struct root_owner **a,
 	if (count > 0)
 		qsort(list, count, sizeof *list, compare_owners);
 	for (size_t i = 0; i < count; i++) {
-		if (outer == NULL || !root_holds(outer->root, list[i].root)) {
+		if (outer == NULL ||
+		    !text_path_holds(outer->root, list[i].root)) {
 			outer = &list[i];
 		} else if (strcmp(outer->owner, list[i].owner) != 0) {
 			*a = outer;
@@ -231,28 +223,6 @@ roots_clash(struct root_owner *list, size_t count, const struct root_owner **a,
 		}
 	}
 	return false;
-}
-
-bool
-roots_overlap(char *const *x, size_t nx, char *const *y, size_t ny,
-    const char **a, const char **b)
-{
-	static const char first[] = "1", second[] = "2";
-	const struct root_owner *p, *q;
-	struct root_owner *list = mem_array(nx + ny + 1, sizeof *list);
-	bool found;
-
-	for (size_t i = 0; i < nx; i++)
-		list[i] = (struct root_owner){ x[i], first };
-	for (size_t i = 0; i < ny; i++)
-		list[nx + i] = (struct root_owner){ y[i], second };
-	found = roots_clash(list, nx + ny, &p, &q);
-	if (found) {
-		*a = p->owner == first ? p->root : q->root;
-		*b = p->owner == first ? q->root : p->root;
-	}
-	mem_free(list);
-	return found;
 }
 
 void

@@ -31,9 +31,6 @@ void roots_add(struct roots *r, const char *text, size_t len);
  * they are, and a lazily read data folder is mounted escaped. */
 bool root_segment_is_plain(const char *text, size_t len);
 
-/* Is path equal to root or below it? */
-bool root_holds(const char *root, const char *path);
-
 /* Sorts by segments: a root is followed by all that lie below it. */
 void roots_sort(struct roots *r);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/text.h"
 
 static const char *const mode_names[ASSIGN_MODES] = {
 	[ASSIGN_NONE] = "none",
@@ -244,25 +245,14 @@ assign_resume(struct assignment *a, const struct assign_target *t,
 	return step;
 }
 
-/* Is x a root above y, or the same? */
-static bool
-root_holds(const char *x, const char *y)
-{
-	size_t len = strlen(x);
-
-	if (len == 0)
-		return true;
-	return strncmp(x, y, len) == 0 && (y[len] == '\0' || y[len] == '/');
-}
-
 static bool
 members_clash(const struct assign_member *x, const struct assign_member *y,
     struct assign_clash *out)
 {
 	for (size_t i = 0; i < x->count; i++)
 		for (size_t j = 0; j < y->count; j++) {
-			if (!root_holds(x->roots[i], y->roots[j]) &&
-			    !root_holds(y->roots[j], x->roots[i]))
+			if (!text_path_holds(x->roots[i], y->roots[j]) &&
+			    !text_path_holds(y->roots[j], x->roots[i]))
 				continue;
 			out->first_root = x->roots[i];
 			out->second_root = y->roots[j];

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/spec.h"
+#include "core/text.h"
 #include "signing/digest.h"
 
 static json_t *
@@ -38,8 +39,7 @@ check_id(const char *what, const char *text, bool empty, struct err *e)
 {
 	if (empty && (text == NULL || *text == '\0'))
 		return ERR_OK;
-	if (text == NULL || strlen(text) != STORE_ID_SIZE - 1 ||
-	    strspn(text, "0123456789abcdef") != STORE_ID_SIZE - 1)
+	if (text == NULL || !text_is_hex(text, STORE_ID_SIZE - 1))
 		return err_set(e, ERR_INVALID,
 		    "%s: not a commit id of 40 lower-case digits", what);
 	return ERR_OK;

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/spec.h"
+#include "core/text.h"
 
 enum { VIEW_PREFIX_MIN = 4, VIEW_REV_MAX = 512, VIEW_STEPS_MAX = 1000000 };
 
@@ -362,12 +363,6 @@ commits_start(struct store *s, const char *repository, const char *next,
 	return ERR_OK;
 }
 
-static bool
-is_hex(const char *text, size_t len)
-{
-	return strspn(text, "0123456789abcdef") == len && text[len] == '\0';
-}
-
 /* The cursor is the first commit of the page to come. */
 static json_t *
 commits_page(json_t *rows, int64_t limit)
@@ -407,7 +402,7 @@ view_commits(struct store *s, const char *repository,
 	int64_t limit;
 
 	TRY(page_limit(page, &limit, e));
-	if (page->next != NULL && !is_hex(page->next, STORE_ID_SIZE - 1))
+	if (page->next != NULL && !text_is_hex(page->next, STORE_ID_SIZE - 1))
 		return bad_cursor(e);
 	SNAPSHOT(s, e);
 	TRY(commits_start(s, repository, page->next, &from, e));
@@ -489,7 +484,7 @@ view_revisions(struct store *s, const char *bundle,
 	int64_t limit;
 
 	TRY(page_limit(page, &limit, e));
-	if (page->next != NULL && !is_hex(page->next, STORE_ID_SIZE - 1))
+	if (page->next != NULL && !text_is_hex(page->next, STORE_ID_SIZE - 1))
 		return bad_cursor(e);
 	SNAPSHOT(s, e);
 	TRY(bundle_repository(s, bundle, repository, e));
@@ -725,7 +720,7 @@ find_base(struct store *s, const char *repository, const char *base,
 	TRY(store_view_branch(s, repository, base, &rows, e));
 	if (json_array_size(rows) > 0)
 		return pick_rev(rows, rev, out, e);
-	if (!is_hex(base, len) || len >= STORE_ID_SIZE)
+	if (!text_is_hex(base, len) || len >= STORE_ID_SIZE)
 		return err_set(e, ERR_NOT_FOUND, "no commit %s is known", rev);
 	if (len < VIEW_PREFIX_MIN)
 		return err_set(e, ERR_NOT_FOUND,

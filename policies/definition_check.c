@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/text.h"
 
 enum { ARGUMENT_MAX = 4096 };
 
@@ -200,16 +201,6 @@ check_excludes(const struct reading *r, const struct value *item,
 	}
 }
 
-/* Is a equal to b, or does it hold b? */
-static bool
-root_holds(const char *a, const char *b)
-{
-	size_t len = strlen(a);
-
-	return len == 0 ||
-	    (strncmp(a, b, len) == 0 && (b[len] == '/' || b[len] == '\0'));
-}
-
 static void
 check_roots(const struct reading *r, const struct value *item,
     struct definition_bundle *b)
@@ -235,8 +226,8 @@ check_roots(const struct reading *r, const struct value *item,
 			    "as in infra/aws",
 			    root);
 		for (size_t k = 0; k < i; k++) {
-			if (root_holds(roots[k], root) ||
-			    root_holds(root, roots[k]))
+			if (text_path_holds(roots[k], root) ||
+			    text_path_holds(root, roots[k]))
 				spec_fault(r->faults, at,
 				    "roots \"%s\" and \"%s\" overlap", roots[k],
 				    root);

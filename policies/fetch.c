@@ -10,6 +10,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "policies/fetch_private.h"
 #include "policies/gitlib.h"
 #include "policies/utf8.h"
@@ -340,12 +341,6 @@ read_outcome(struct fetch_result *out, const char *name)
 	return false;
 }
 
-static bool
-is_tip(const char *text)
-{
-	return strlen(text) == 40 && strspn(text, "0123456789abcdef") == 40;
-}
-
 /* The name comes from the host, and goes to logs and terminals. */
 static bool
 is_branch(const char *text)
@@ -371,7 +366,8 @@ read_line(struct fetch_result *out, const json_t *j)
 		&tip, "branch", &branch, "bytes", &bytes, "message", &message,
 		&message_len) != 0)
 		return false;
-	if (!read_outcome(out, outcome) || (tip[0] != '\0' && !is_tip(tip)) ||
+	if (!read_outcome(out, outcome) ||
+	    (tip[0] != '\0' && !text_is_hex(tip, sizeof out->tip - 1)) ||
 	    strlen(branch) >= sizeof(out->branch) || !is_branch(branch) ||
 	    bytes < 0)
 		return false;

@@ -8,25 +8,18 @@
 #include "core/canon.h"
 #include "core/file.h"
 #include "core/mem.h"
-
-static bool
-ends_with(const char *path, const char *end)
-{
-	size_t len = strlen(path), n = strlen(end);
-
-	return len >= n && strcmp(path + len - n, end) == 0;
-}
+#include "core/text.h"
 
 bool
 gate_is_policy(const char *path)
 {
-	return ends_with(path, ".rego");
+	return text_ends_with(path, ".rego");
 }
 
 bool
 gate_is_test(const char *path)
 {
-	return ends_with(path, "_test.rego");
+	return text_ends_with(path, "_test.rego");
 }
 
 static enum err_code
@@ -249,7 +242,7 @@ gate_rego_version(const struct tree *t, const struct definition_bundle *d)
 		const char *path = t->entries[i].path;
 		char placed[TREE_PATH_MAX];
 
-		if (ends_with(path, ".manifest") &&
+		if (text_ends_with(path, ".manifest") &&
 		    definition_place(d, path, placed) &&
 		    strcmp(placed, ".manifest") == 0)
 			version = manifest_version(t, &t->entries[i]);

@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "policies/repo_private.h"
 #include "policies/utf8.h"
 
@@ -29,14 +30,6 @@ enum {
 #define REPO_MARK "edict.mirror"
 
 /* -- opening -------------------------------------------------------------- */
-
-static bool
-ends_with(const char *s, const char *end)
-{
-	size_t len = strlen(s), end_len = strlen(end);
-
-	return len >= end_len && strcmp(s + len - end_len, end) == 0;
-}
 
 static enum err_code
 remove_left_over(const char *path, struct err *e)
@@ -59,7 +52,7 @@ remove_locks(const char *dir, int depth, struct err *e)
 		AUTO_STR path = file_path(dir, list.names[i]);
 		struct stat st;
 
-		if (ends_with(path, ".lock"))
+		if (text_ends_with(path, ".lock"))
 			code = remove_left_over(path, e);
 		else if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
 		    strcmp(list.names[i], "objects") != 0)
@@ -69,20 +62,15 @@ remove_locks(const char *dir, int depth, struct err *e)
 	return code;
 }
 
-static bool
-is_hex(const char *s, size_t len)
-{
-	return strspn(s, "0123456789abcdef") == len;
-}
-
 /* Is this one of a pair whose other half is there as well? */
 static bool
 is_whole_pack(const struct file_names *list, const char *name)
 {
 	size_t pairs = 0;
 
-	if (strncmp(name, "pack-", 5) != 0 || !is_hex(name + 5, 40) ||
-	    strlen(name) < 46 || name[45] != '.')
+	if (strncmp(name, "pack-", 5) != 0 ||
+	    strspn(name + 5, "0123456789abcdef") != 40 || strlen(name) < 46 ||
+	    name[45] != '.')
 		return false;
 	for (size_t i = 0; i < list->count; i++)
 		if (strncmp(list->names[i], name, 46) == 0)
@@ -121,7 +109,7 @@ tidy_loose_folder(const char *dir, struct err *e)
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++) {
 		AUTO_STR file = file_path(dir, list.names[i]);
 
-		if (strlen(list.names[i]) != 38 || !is_hex(list.names[i], 38))
+		if (!text_is_hex(list.names[i], 38))
 			code = remove_left_over(file, e);
 	}
 	file_names_clear(&list);
@@ -139,7 +127,7 @@ tidy_loose(const char *dir, struct err *e)
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++) {
 		AUTO_STR path = file_path(objects, list.names[i]);
 
-		if (strlen(list.names[i]) == 2 && is_hex(list.names[i], 2))
+		if (text_is_hex(list.names[i], 2))
 			code = tidy_loose_folder(path, e);
 		else if (strncmp(list.names[i], "tmp_", 4) == 0)
 			code = remove_left_over(path, e);

@@ -16,6 +16,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "policies/repo_private.h"
 
 enum {
@@ -214,8 +215,7 @@ copy_all_loose(struct taking *t, struct err *e)
 	TRY(open_loose(&to, t->verified, e));
 	TRY(file_list(&list, t->from, PACKS_MAX, e));
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++)
-		if (strlen(list.names[i]) == 2 &&
-		    strspn(list.names[i], "0123456789abcdef") == 2)
+		if (text_is_hex(list.names[i], 2))
 			code = copy_loose_folder(t->from, list.names[i], from,
 			    to, e);
 	file_names_clear(&list);
@@ -472,14 +472,6 @@ move_file(const char *from_dir, const char *to_dir, const char *name,
 	return ERR_OK;
 }
 
-static bool
-has_end(const char *name, const char *end)
-{
-	size_t len = strlen(name), end_len = strlen(end);
-
-	return len > end_len && strcmp(name + len - end_len, end) == 0;
-}
-
 /* An index makes its pack seen, so it goes last. */
 static enum err_code
 move_named(const char *from, const char *to, const char *end, struct err *e)
@@ -491,7 +483,7 @@ move_named(const char *from, const char *to, const char *end, struct err *e)
 	TRY(file_list(&list, from, LOOSE_MAX, e));
 	code = ERR_OK;
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++)
-		if (has_end(list.names[i], end))
+		if (text_ends_with(list.names[i], end))
 			code = move_file(from, to, list.names[i], e);
 	file_names_clear(&list);
 	TRY(code);

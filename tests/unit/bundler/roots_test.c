@@ -6,7 +6,6 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "bundler/bundle.h"
 #include "bundler/roots.h"
 #include "core/mem.h"
 
@@ -23,18 +22,6 @@ list(const char *text)
 		roots_add(&r, one, strlen(one));
 	}
 	return r;
-}
-
-static void
-holds_by_segment(void **state)
-{
-	(void)state;
-	assert_true(root_holds("a", "a"));
-	assert_true(root_holds("a", "a/b"));
-	assert_false(root_holds("a", "ab"));
-	assert_false(root_holds("a/b", "a"));
-	assert_true(root_holds("", ""));
-	assert_true(root_holds("", "x"));
 }
 
 static void
@@ -135,17 +122,18 @@ refuses_none(void **state)
 }
 
 static void
-finds_overlaps(void **state)
+finds_clashes(void **state)
 {
 	static const struct {
-		const char *x, *y, *a, *b; /* a NULL: none */
+		const char *x, *y;         /* roots of two owners */
+		const char *outer, *inner; /* NULL: no clash */
 	} rows[] = {
 		{ "a", "b", NULL, NULL },
 		{ "a/b c", "a/c d", NULL, NULL },
 		{ "a", "a", "a", "a" },
 		{ "a", "c a/b", "a", "a/b" },
-		{ "a/b/c", "x a/b", "a/b/c", "a/b" },
-		{ "q", "", "q", "" },
+		{ "a/b/c", "x a/b", "a/b", "a/b/c" },
+		{ "q", "", "", "q" },
 		/* Nested in itself: the outer one counts. */
 		{ "a a/b", "a/c", "a", "a/c" },
 		{ "a-b", "a/b", NULL, NULL },
@@ -154,14 +142,23 @@ finds_overlaps(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		struct roots x = list(rows[i].x), y = list(rows[i].y);
-		const char *a = NULL, *b = NULL;
-		bool found =
-		    roots_overlap(x.items, x.count, y.items, y.count, &a, &b);
+		struct root_owner owners[8];
+		const struct root_owner *a = NULL, *b = NULL;
+		size_t count = 0;
+		bool found;
 
-		assert_int_equal(found, rows[i].a != NULL);
+		for (size_t k = 0; k < x.count; k++)
+			owners[count++] =
+			    (struct root_owner){ x.items[k], "x" };
+		for (size_t k = 0; k < y.count; k++)
+			owners[count++] =
+			    (struct root_owner){ y.items[k], "y" };
+		found = roots_clash(owners, count, &a, &b);
+		assert_int_equal(found, rows[i].outer != NULL);
 		if (found) {
-			assert_string_equal(a, rows[i].a);
-			assert_string_equal(b, rows[i].b);
+			assert_string_equal(a->root, rows[i].outer);
+			assert_string_equal(b->root, rows[i].inner);
+			assert_string_not_equal(a->owner, b->owner);
 		}
 		roots_clear(&x);
 		roots_clear(&y);
@@ -172,12 +169,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(holds_by_segment),
 		cmocka_unit_test(reduces),
 		cmocka_unit_test(shortens),
 		cmocka_unit_test(checks),
 		cmocka_unit_test(refuses_none),
-		cmocka_unit_test(finds_overlaps),
+		cmocka_unit_test(finds_clashes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,28 @@
+#include "core/text.h"
+
+#include <string.h>
+
+bool
+text_ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+bool
+text_is_hex(const char *text, size_t len)
+{
+	return strspn(text, "0123456789abcdef") == len && text[len] == '\0';
+}
+
+bool
+text_path_holds(const char *above, const char *path)
+{
+	size_t len = strlen(above);
+
+	if (len == 0)
+		return true;
+	return strncmp(above, path, len) == 0 &&
+	    (path[len] == '\0' || path[len] == '/');
+}

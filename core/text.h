@@ -1,0 +1,19 @@
+#ifndef CORE_TEXT_H
+#define CORE_TEXT_H
+
+/* Small questions about text that several folders ask: names, ids and paths.
+ * All of it ends with a NUL. Pure, any thread. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+bool text_ends_with(const char *text, const char *end);
+
+/* Exactly len lower-case hex digits? */
+bool text_is_hex(const char *text, size_t len);
+
+/* Is this path equal to above, or below it, segment by segment? "a" holds "a"
+ * and "a/b", not "ab"; "" holds everything. */
+bool text_path_holds(const char *above, const char *path);
+
+#endif

@@ -1,0 +1,56 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/text.h"
+
+static void
+test_ends_with(void **state)
+{
+	(void)state;
+	assert_true(text_ends_with("a.rego", ".rego"));
+	assert_true(text_ends_with(".rego", ".rego"));
+	assert_true(text_ends_with("a", ""));
+	assert_false(text_ends_with("rego", ".rego"));
+	assert_false(text_ends_with("a.rego.b", ".rego"));
+}
+
+static void
+test_is_hex(void **state)
+{
+	(void)state;
+	assert_true(text_is_hex("09af", 4));
+	assert_true(text_is_hex("", 0));
+	assert_false(text_is_hex("09af", 3));
+	assert_false(text_is_hex("09af", 5));
+	assert_false(text_is_hex("09aF", 4));
+	assert_false(text_is_hex("09ag", 4));
+	assert_false(text_is_hex("09a ", 4));
+}
+
+static void
+test_path_holds(void **state)
+{
+	(void)state;
+	assert_true(text_path_holds("a", "a"));
+	assert_true(text_path_holds("a", "a/b"));
+	assert_false(text_path_holds("a", "ab"));
+	assert_false(text_path_holds("a/b", "a"));
+	assert_true(text_path_holds("", ""));
+	assert_true(text_path_holds("", "x"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ends_with),
+		cmocka_unit_test(test_is_hex),
+		cmocka_unit_test(test_path_holds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
