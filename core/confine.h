@@ -2,7 +2,8 @@
 #define CORE_CONFINE_H
 
 /* Takes rights away from the calling process for good: Landlock for files,
- * seccomp for system calls, resource limits, no new privileges. Works without
+ * seccomp for system calls, resource limits, no new privileges, no
+ * capabilities, no core files, no looking into its memory. Works without
  * namespaces and without being root, so inside containers too. Older Landlock
  * (Debian 12's kernel: ABI 2) leaves truncate, chmod, chown and utime to
  * seccomp. Call before threads; applies to the calling process and all it

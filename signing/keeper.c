@@ -5,17 +5,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/spec.h"
+#include "core/text.h"
 #include "signing/digest.h"
 
 enum {
 	REVISION_LEN = 40, /* a commit id */
-	BUNDLE_NAME_MAX = 63,
 	FILE_NAME_MAX = 4096
 };
 
@@ -36,17 +36,7 @@ struct sign_request {
 static bool
 is_bundle_name(const char *name)
 {
-	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-");
-
-	return len > 0 && len <= BUNDLE_NAME_MAX && name[len] == '\0' &&
-	    strchr("._-", name[0]) == NULL && strcmp(name, "discovery") != 0;
-}
-
-static bool
-is_revision(const char *text)
-{
-	return strspn(text, "0123456789abcdef") == REVISION_LEN &&
-	    text[REVISION_LEN] == '\0';
+	return spec_is_name(name) && strcmp(name, "discovery") != 0;
 }
 
 /* No segment of the path is empty, "." or "..". */
@@ -162,7 +152,7 @@ read_sign_request(struct sign_request *r, const struct keeper *k,
 	if (!is_bundle_name(r->bundle))
 		return err_set(e, ERR_INVALID, "\"%.80s\" is no bundle's name",
 		    r->bundle);
-	if (!is_revision(r->revision))
+	if (!text_is_hex(r->revision, REVISION_LEN))
 		return err_set(e, ERR_INVALID, "\"%.80s\" is no revision",
 		    r->revision);
 	TRY(find_key(&r->key, k, id, e));
@@ -381,17 +371,8 @@ keeper_rules(struct confine_rules *out, bool best_effort)
 static enum err_code
 withdraw(bool best_effort, struct err *e)
 {
-	const struct rlimit no_core = { 0, 0 };
 	struct confine_rules rules;
 
-	if (setrlimit(RLIMIT_CORE, &no_core) != 0)
-		return err_errno(e, "no core files");
-#ifndef EDICT_SANITIZED
-	/* Nobody of the same user reads the keys from memory. Sanitizers look
-	 * into their own process that way. */
-	if (prctl(PR_SET_DUMPABLE, 0) != 0)
-		return err_errno(e, "no tracing");
-#endif
 	keeper_rules(&rules, best_effort);
 	return confine_self(&rules, e);
 }
