@@ -1,6 +1,5 @@
 #include "clusters/catalog.h"
 
-#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -329,13 +328,6 @@ size_t
 catalog_count(const struct catalog *c)
 {
 	return c->count;
-}
-
-const struct catalog_entry *
-catalog_at(const struct catalog *c, size_t i)
-{
-	assert(i < c->count);
-	return &c->entries[i];
 }
 
 size_t

@@ -63,7 +63,6 @@ const struct catalog_entry *const *catalog_having(const struct catalog *c,
     const char *bundle, size_t *count);
 
 size_t catalog_count(const struct catalog *c); /* entries */
-const struct catalog_entry *catalog_at(const struct catalog *c, size_t i);
 
 /* Entries that had to be left out: not ready while this is not 0. */
 size_t catalog_missing(const struct catalog *c);

@@ -1,9 +1,9 @@
 #include "clusters/cluster.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "clusters/cluster_set.h"
+#include "clusters/payload.h"
 #include "clusters/view.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -28,28 +28,16 @@ struct published_bundle {
 };
 
 static enum err_code
-unpack_error(const json_error_t *why, const char *what, struct err *e)
-{
-	return err_set(e, ERR_INVALID, "%s: %s", what, why->text);
-}
-
-static json_t *
-unconst(const json_t *j)
-{
-	return (json_t *)(uintptr_t)j; /* reading macros want it so */
-}
-
-static enum err_code
 read_publication(struct publication *p, const json_t *payload, struct err *e)
 {
 	json_error_t why;
 
-	if (json_unpack_ex(unconst(payload), &why, 0,
+	if (json_unpack_ex(payload_unconst(payload), &why, 0,
 		"{s:s, s:s, s:s, s:b, s:I, s:o, s:o !}", "repository",
 		&p->repository, "commit", &p->commit, "identity", &p->identity,
 		"owns_clusters", &p->owns_clusters, "operation", &p->operation,
 		"bundles", &p->bundles, "clusters", &p->clusters) != 0)
-		return unpack_error(&why, "publication", e);
+		return payload_error(&why, "publication", e);
 	if (!json_is_array(p->bundles) || !json_is_array(p->clusters))
 		return err_set(e, ERR_INVALID,
 		    "publication: bundles and clusters have to be lists");
@@ -71,12 +59,12 @@ read_bundle(struct published_bundle *b, const json_t *item, struct err *e)
 	json_t *root;
 	size_t i;
 
-	if (json_unpack_ex(unconst(item), &why, 0,
+	if (json_unpack_ex(payload_unconst(item), &why, 0,
 		"{s:s, s:s, s:I, s:o, s:I, s:o !}", "name", &b->name, "content",
 		&b->content, "unpacked", &b->unpacked, "roots", &b->roots,
 		"rego_version", &b->rego_version, "artifact",
 		&b->artifact) != 0)
-		return unpack_error(&why, "bundle", e);
+		return payload_error(&why, "bundle", e);
 	if (!spec_is_name(b->name) || !digest_is_hex(b->content) ||
 	    b->unpacked < 0 || !json_is_array(b->roots))
 		return err_set(e, ERR_INVALID,
@@ -164,10 +152,10 @@ put_artifact(struct store *s, const struct publication *p,
 	json_error_t why;
 	json_int_t size;
 
-	if (json_unpack_ex(unconst(b->artifact), &why, 0,
+	if (json_unpack_ex(payload_unconst(b->artifact), &why, 0,
 		"{s:s, s:I, s:s, s:s !}", "sha256", &sha, "size", &size, "key",
 		&key, "content_sha256", &content_sha) != 0)
-		return unpack_error(&why, "artifact", e);
+		return payload_error(&why, "artifact", e);
 	if (!digest_is_hex(sha) || !digest_is_hex(content_sha) || size <= 0 ||
 	    *key == '\0' || strlen(key) >= sizeof a.key)
 		return err_set(e, ERR_INVALID,
@@ -256,7 +244,7 @@ check_labels(const char *cluster, const json_t *labels, struct err *e)
 		return err_set(e, ERR_INVALID,
 		    "cluster %s: labels have to be an object of at most %d",
 		    cluster, (int)CLUSTER_LABELS_MAX);
-	json_object_foreach(unconst(labels), key, value)
+	json_object_foreach(payload_unconst(labels), key, value)
 		if (!json_is_string(value))
 			return err_set(e, ERR_INVALID,
 			    "cluster %s: label %s is not a text", cluster, key);
@@ -273,9 +261,9 @@ put_cluster(struct store *s, const struct publication *p, const json_t *item,
 	json_t *bundle;
 	size_t i;
 
-	if (json_unpack_ex(unconst(item), &why, 0, "{s:s, s:o, s:o !}", "name",
+	if (json_unpack_ex(payload_unconst(item), &why, 0, "{s:s, s:o, s:o !}", "name",
 		&name, "labels", &labels, "bundles", &bundles) != 0)
-		return unpack_error(&why, "cluster", e);
+		return payload_error(&why, "cluster", e);
 	if (!spec_is_name(name) || !json_is_array(bundles))
 		return err_set(e, ERR_INVALID,
 		    "cluster: its name or its bundles are malformed");
@@ -456,7 +444,7 @@ audit_publication(struct store *s, const struct publication *p,
 	json_array_foreach(p->bundles, i, item)
 		json_array_append(names, json_object_get(item, "name"));
 	detail = json_pack("{s:o, s:O}", "bundles", names, "assigned",
-	    unconst(assigned));
+	    payload_unconst(assigned));
 	code = store_add_event(s,
 	    &(struct store_event){ "pipeline", "", "publish", subject, detail },
 	    e);

@@ -4,7 +4,7 @@
 
 #include "clusters/cluster.h"
 #include "clusters/cluster_set.h"
-#include "core/mem.h"
+#include "clusters/payload.h"
 
 static bool
 chosen(const struct cluster_change *c, const char *cluster)
@@ -64,7 +64,7 @@ check_serials(const struct cluster_change *c,
 	const char *name;
 	json_t *serial;
 
-	json_object_foreach((json_t *)(uintptr_t)c->expect, name, serial) {
+	json_object_foreach(payload_unconst(c->expect), name, serial) {
 		const struct assignment *a = assignment_of(all, name);
 
 		if (a == NULL || !chosen(c, name))

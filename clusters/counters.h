@@ -32,7 +32,7 @@ enum counter {
 	COUNTERS
 };
 
-/* A number of one http process that goes up and down. */
+/* How many http processes and repositories have numbers of their own. */
 enum { COUNTERS_HTTP_MAX = 16, COUNTERS_REPOSITORIES_MAX = 64 };
 
 /* A name and labels as Prometheus has them, one row per counter:
@@ -54,7 +54,8 @@ void counters_free(struct counters *c); /* unmaps */
 void counters_add(struct counters *c, enum counter which, uint64_t by);
 uint64_t counters_get(const struct counters *c, enum counter which);
 
-/* Engines waiting in http process number `process` (0 to 15). */
+/* Engines waiting in one http process, numbered from 0; those beyond the
+ * maximum are not counted. */
 void counters_set_waiting(struct counters *c, size_t process, uint64_t n);
 uint64_t counters_waiting(const struct counters *c); /* of all */
 

@@ -5,6 +5,7 @@
 
 #include "clusters/cluster.h"
 #include "clusters/ledger_message.h"
+#include "clusters/payload.h"
 #include "clusters/view.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -23,12 +24,6 @@ struct action {
 	int status; /* what is answered */
 	json_t *body;
 };
-
-static json_t *
-unconst(const json_t *j)
-{
-	return (json_t *)(uintptr_t)j; /* reading macros want it so */
-}
 
 static enum err_code
 check_reason(const struct action *a, bool required, struct err *e)
@@ -66,10 +61,10 @@ read_fields(const struct action *a, struct err *e, const char *format, ...)
 	int result;
 
 	va_start(ap, format);
-	result = json_vunpack_ex(unconst(a->payload), &why, 0, format, ap);
+	result = json_vunpack_ex(payload_unconst(a->payload), &why, 0, format, ap);
 	va_end(ap);
 	if (result != 0)
-		return err_set(e, ERR_INVALID, "%s: %s", a->name, why.text);
+		return payload_error(&why, a->name, e);
 	return ERR_OK;
 }
 

@@ -6,24 +6,12 @@
 
 #include "clusters/cluster.h"
 #include "clusters/ledger_message.h"
+#include "clusters/payload.h"
 #include "core/clock.h"
-#include "core/log.h"
 #include "core/mem.h"
 #include "core/spec.h"
 #include "core/text.h"
 #include "signing/digest.h"
-
-static json_t *
-unconst(const json_t *j)
-{
-	return (json_t *)(uintptr_t)j; /* reading macros want it so */
-}
-
-static enum err_code
-unpack_error(const json_error_t *why, const char *what, struct err *e)
-{
-	return err_set(e, ERR_INVALID, "%s: %s", what, why->text);
-}
 
 static enum err_code
 check_text(const char *what, const char *text, struct err *e)
@@ -74,10 +62,10 @@ check_alarm(const json_t *alarm, struct err *e)
 
 	if (json_is_null(alarm))
 		return ERR_OK;
-	if (json_unpack_ex(unconst(alarm), &why, 0, "{s:s, s:s, s:s, s:I !}",
+	if (json_unpack_ex(payload_unconst(alarm), &why, 0, "{s:s, s:s, s:s, s:I !}",
 		"kind", &kind, "message", &message, "tip", &tip, "since_ms",
 		&since_ms) != 0)
-		return unpack_error(&why, "alarm", e);
+		return payload_error(&why, "alarm", e);
 	TRY(check_text("alarm", message, e));
 	return check_id("alarm: tip", tip, true, e);
 }
@@ -131,14 +119,14 @@ ledger_repository(struct ledger_context *c, const json_t *payload,
 	json_error_t why;
 
 	(void)reply;
-	if (json_unpack_ex(unconst(payload), &why, 0,
+	if (json_unpack_ex(payload_unconst(payload), &why, 0,
 		"{s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:o,s:o,s:o !}",
 		"name", &r.name, "url", &r.url, "branch", &r.branch, "state",
 		&r.state, "alarm", &alarm, "head", &head, "followed", &followed,
 		"line", &line, "last_fetch_ms", &fetch_ms, "last_success_ms",
 		&success_ms, "last_error", &last_error, "engine", &engine,
 		"sandbox", &sandbox) != 0)
-		return unpack_error(&why, "repository", e);
+		return payload_error(&why, "repository", e);
 	TRY(nullable("head", head, &r.head, e));
 	TRY(nullable("followed", followed, &r.followed, e));
 	TRY(nullable("last_error", last_error, &r.last_error, e));
@@ -164,12 +152,12 @@ put_commit(struct store *s, const char *repository, int64_t line,
 	const json_t *parent;
 	json_error_t why;
 
-	if (json_unpack_ex(unconst(item), &why, 0,
+	if (json_unpack_ex(payload_unconst(item), &why, 0,
 		"{s:s, s:o, s:s, s:s, s:I, s:I, s:s, s:I !}", "id", &row.id,
 		"parent", &parent, "tree", &row.tree, "author", &row.author,
 		"author_ms", &author_ms, "commit_ms", &commit_ms, "subject",
 		&row.subject, "depth", &depth) != 0)
-		return unpack_error(&why, "commit", e);
+		return payload_error(&why, "commit", e);
 	TRY(nullable("commit: parent", parent, &row.parent, e));
 	TRY(check_id("commit: id", row.id, false, e));
 	TRY(check_id("commit: parent", row.parent, true, e));
@@ -207,10 +195,10 @@ ledger_commits(struct ledger_context *c, const json_t *payload, json_t **reply,
 	size_t i;
 
 	(void)reply;
-	if (json_unpack_ex(unconst(payload), &why, 0, "{s:s, s:I, s:o !}",
+	if (json_unpack_ex(payload_unconst(payload), &why, 0, "{s:s, s:I, s:o !}",
 		"repository", &repository, "line", &line, "commits",
 		&commits) != 0)
-		return unpack_error(&why, "commits", e);
+		return payload_error(&why, "commits", e);
 	if (!json_is_array(commits) || line < -1)
 		return err_set(e, ERR_INVALID,
 		    "commits: has to be a list, with a line");
@@ -228,7 +216,7 @@ ledger_commits(struct ledger_context *c, const json_t *payload, json_t **reply,
 static json_t *
 summarize(const json_t *verdict)
 {
-	json_t *summary = json_copy(unconst(verdict));
+	json_t *summary = json_copy(payload_unconst(verdict));
 
 	json_object_del(summary, "results");
 	json_object_del(summary, "identity");
@@ -283,13 +271,13 @@ ledger_verdict(struct ledger_context *c, const json_t *payload, json_t **reply,
 	bool added;
 	enum err_code code;
 
-	if (json_unpack_ex(unconst(payload), &why, 0, "{s:s, s:s, s:o !}",
+	if (json_unpack_ex(payload_unconst(payload), &why, 0, "{s:s, s:s, s:o !}",
 		"repository", &repository, "commit", &commit, "verdict",
 		&verdict) != 0)
-		return unpack_error(&why, "verdict", e);
-	if (json_unpack_ex(unconst(verdict), &why, 0, "{s:s, s:s}", "state",
+		return payload_error(&why, "verdict", e);
+	if (json_unpack_ex(payload_unconst(verdict), &why, 0, "{s:s, s:s}", "state",
 		&state, "identity", &identity) != 0)
-		return unpack_error(&why, "verdict", e);
+		return payload_error(&why, "verdict", e);
 	TRY(check_verdict(state, identity, e));
 	TRY(store_commit_place(c->store, repository, commit, &line, &depth, e));
 	summary = summarize(verdict);
@@ -325,17 +313,17 @@ ledger_operation(struct ledger_context *c, const json_t *payload,
 	json_int_t id;
 
 	(void)reply;
-	if (json_unpack_ex(unconst(payload), &why, 0,
+	if (json_unpack_ex(payload_unconst(payload), &why, 0,
 		"{s:I, s:s, s?s, s?s, s?o !}", "id", &id, "state", &p.state,
 		"progress", &p.progress, "resolved", &p.resolved, "error",
 		&error) != 0)
-		return unpack_error(&why, "operation", e);
+		return payload_error(&why, "operation", e);
 	if (!is_one_of(p.state, states))
 		return err_set(e, ERR_INVALID, "operation: unknown state");
 	if (error != NULL &&
-	    json_unpack_ex(unconst(error), &why, 0, "{s:s, s:s !}", "code",
+	    json_unpack_ex(payload_unconst(error), &why, 0, "{s:s, s:s !}", "code",
 		&code, "message", &message) != 0)
-		return unpack_error(&why, "operation: error", e);
+		return payload_error(&why, "operation: error", e);
 	TRY(check_text("operation: progress", p.progress, e));
 	TRY(check_id("operation: resolved", p.resolved, true, e));
 	TRY(store_get_operation(c->store, id, &known, e));

@@ -125,27 +125,19 @@ enum err_code store_has_content(struct store *s, const char *bundle,
 enum err_code store_artifact_of(struct store *s, const char *bundle,
     const char *commit, struct store_artifact *out, struct err *e) MUST_CHECK;
 
-/* Operations that are pending or running, oldest first. They outlive restarts:
- * one that is found running after a start is begun again. Clear with
- * store_operations_clear. */
+/* An operation. It outlives restarts: one that is found running after a start
+ * is begun again. */
 struct store_operation {
 	int64_t id;
 	char kind[STORE_STATE_SIZE]; /* rollback, retest, fetch, accept */
 	char state[STORE_STATE_SIZE];
 	char bundle[STORE_NAME_SIZE]; /* rollback, else "" */
-	char *
-	    to; /* as the operator wrote it, without REPO@; NULL: fetch, accept */
+	char *to; /* as it was asked for, without REPO@; NULL: fetch, accept */
 	char resolved[STORE_ID_SIZE]; /* the commit if known, else "" */
 };
-struct store_operations {
-	struct store_operation *items;
-	size_t count;
-};
-enum err_code store_pending_operations(struct store *s, const char *repository,
-    struct store_operations *out, struct err *e) MUST_CHECK;
-void store_operations_clear(struct store_operations *o);
 
-/* The first of them; NOT_FOUND: none. Clear *out by store_operation_clear. */
+/* The oldest that is pending or running; NOT_FOUND: none. Clear *out by
+ * store_operation_clear. */
 enum err_code store_next_operation(struct store *s, const char *repository,
     struct store_operation *out, struct err *e) MUST_CHECK;
 void store_operation_clear(struct store_operation *o);

@@ -50,41 +50,6 @@ take_operation(const struct rows *r, struct store_operation *o)
 }
 
 enum err_code
-store_pending_operations(struct store *s, const char *repository,
-    struct store_operations *out, struct err *e)
-{
-	AUTO_ROWS r = { 0 };
-	struct store_operations list = { 0 };
-	enum err_code code;
-	bool more;
-
-	TRY(rows_open(&r, s, e,
-	    "SELECT id, kind, state, bundle, target, resolved FROM operations"
-	    " WHERE repository = ?1 AND state IN ('pending', 'running')"
-	    " ORDER BY id",
-	    "s", repository));
-	while ((code = rows_next(&r, &more, e)) == ERR_OK && more) {
-		list.items =
-		    mem_grow(list.items, list.count + 1, sizeof *list.items);
-		take_operation(&r, &list.items[list.count++]);
-	}
-	if (code != ERR_OK)
-		store_operations_clear(&list);
-	else
-		*out = list;
-	return code;
-}
-
-void
-store_operations_clear(struct store_operations *o)
-{
-	for (size_t i = 0; i < o->count; i++)
-		store_operation_clear(&o->items[i]);
-	mem_free(o->items);
-	*o = (struct store_operations){ 0 };
-}
-
-enum err_code
 store_next_operation(struct store *s, const char *repository,
     struct store_operation *out, struct err *e)
 {

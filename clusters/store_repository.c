@@ -4,7 +4,6 @@
 
 #include "clusters/store_sql.h"
 #include "clusters/store_write.h"
-#include "core/clock.h"
 #include "core/mem.h"
 
 enum err_code

@@ -5,7 +5,6 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "clusters/store_sql.h"
 #include "clusters/store_write.h"

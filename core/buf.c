@@ -119,6 +119,5 @@ buf_check(const struct buf *b, const char *what, struct err *e)
 {
 	if (!b->overflow)
 		return ERR_OK;
-	return err_set(e, ERR_LIMIT, "%s: larger than %zu bytes", what,
-	    b->max);
+	return err_set(e, ERR_LIMIT, "%s: larger than %zu bytes", what, b->max);
 }

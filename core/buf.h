@@ -7,8 +7,8 @@
  * overflowed; buf_check turns that into an error at the end, so that writers
  * need not test every step. One thread at a time. */
 
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/err.h"

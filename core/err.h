@@ -67,30 +67,30 @@ const char *err_name(enum err_code code);
 
 /* Returns from the calling function with the code of a call that failed. The
  * only macro that hides control flow. */
-#define TRY(call)                                                              \
-	do {                                                                   \
-		enum err_code try_code_ = (call);                              \
-		if (try_code_ != ERR_OK)                                       \
-			return try_code_;                                      \
+#define TRY(call)                                 \
+	do {                                      \
+		enum err_code try_code_ = (call); \
+		if (try_code_ != ERR_OK)          \
+			return try_code_;         \
 	} while (0)
 
 /* A variable of type `struct TYPE *` that TYPE_free releases at scope end.
  * Each type that is used so says AUTO_FREE(TYPE) in its header. */
-#define AUTO(type, var)                                                        \
+#define AUTO(type, var) \
 	__attribute__((cleanup(type##_auto_free))) struct type *var
-#define AUTO_FREE(type)                                                        \
-	static inline __attribute__((unused)) void type##_auto_free(           \
-	    struct type **p)                                                   \
-	{                                                                      \
-		type##_free(*p);                                               \
+#define AUTO_FREE(type)                                                    \
+	static inline                                                      \
+	    __attribute__((unused)) void type##_auto_free(struct type **p) \
+	{                                                                  \
+		type##_free(*p);                                           \
 	}
 
 /* Hands a pointer over: yields it and leaves NULL behind. */
-#define STEAL(var)                                                             \
-	({                                                                     \
-		__typeof__(var) steal_ = (var);                                \
-		(var) = NULL;                                                  \
-		steal_;                                                        \
+#define STEAL(var)                              \
+	({                                      \
+		__typeof__(var) steal_ = (var); \
+		(var) = NULL;                   \
+		steal_;                         \
 	})
 
 #endif

@@ -32,8 +32,8 @@ file_read_fd(struct buf *out, int fd, const char *name, struct err *e)
 		if (n == 0)
 			return ERR_OK;
 		if (step == 0)
-			return err_set(e, ERR_LIMIT, "%s: larger than %zu bytes",
-			    name, out->max);
+			return err_set(e, ERR_LIMIT,
+			    "%s: larger than %zu bytes", name, out->max);
 		buf_commit(out, (size_t)n);
 	}
 }
@@ -110,8 +110,8 @@ write_synced(const char *path, const void *data, size_t len, mode_t mode,
     struct err *e)
 {
 	enum err_code code;
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-	    0600);
+	int fd = open(path,
+	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return err_errno(e, "%s", path);
@@ -282,8 +282,8 @@ file_list(struct file_names *out, const char *path, size_t max, struct err *e)
 			return err_set(e, ERR_LIMIT, "%s: more than %zu names",
 			    path, max);
 		}
-		list.names = mem_grow(list.names, list.count + 1,
-		    sizeof *list.names);
+		list.names =
+		    mem_grow(list.names, list.count + 1, sizeof *list.names);
 		list.names[list.count++] = mem_strdup(entry->d_name);
 	}
 	closedir(dir);
@@ -312,8 +312,9 @@ file_memory(int *out, const char *name, const void *data, size_t len,
 	if (fd < 0)
 		return err_errno(e, "memory file %s", name);
 	code = file_write_all(fd, data, len, e);
-	if (code == ERR_OK && fcntl(fd, F_ADD_SEALS,
-	    F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+	if (code == ERR_OK &&
+	    fcntl(fd, F_ADD_SEALS,
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)
 		code = err_errno(e, "memory file %s: seal", name);
 	if (code == ERR_OK && lseek(fd, 0, SEEK_SET) != 0)
 		code = err_errno(e, "memory file %s: seek", name);

@@ -11,11 +11,11 @@
 
 #include "core/err.h"
 
-void *mem_alloc(size_t size);                 /* not cleared */
-void *mem_zalloc(size_t size);                /* cleared */
-void *mem_array(size_t count, size_t size);   /* cleared; aborts on overflow */
+void *mem_alloc(size_t size);               /* not cleared */
+void *mem_zalloc(size_t size);              /* cleared */
+void *mem_array(size_t count, size_t size); /* cleared; aborts on overflow */
 void *mem_grow(void *old, size_t count, size_t size); /* realloc to an array */
-void mem_free(void *p);                       /* NULL is fine */
+void mem_free(void *p);                               /* NULL is fine */
 
 char *mem_strdup(const char *s);              /* NULL gives NULL */
 char *mem_strndup(const char *s, size_t len); /* NUL is appended */

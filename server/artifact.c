@@ -39,12 +39,12 @@ take_key(struct artifact *a, const json_t *keys, struct err *e)
 	size_t i;
 	json_t *key;
 
-	json_array_foreach (keys, i, key) {
+	json_array_foreach(keys, i, key) {
 		const char *id, *algorithm;
 		const char *pem = NULL;
 
 		if (json_unpack(key, "{s:s,s:s,s?s}", "id", &id, "algorithm",
-		        &algorithm, "public", &pem) != 0 ||
+			&algorithm, "public", &pem) != 0 ||
 		    strcmp(id, a->key_id) != 0)
 			continue;
 		a->algorithm = mem_strdup(algorithm);
@@ -68,8 +68,7 @@ ask_key(struct desk *d, struct artifact *a, struct err *e)
 }
 
 static enum err_code
-sign(struct desk *d, struct artifact *a, const struct bundle *b,
-    struct err *e)
+sign(struct desk *d, struct artifact *a, const struct bundle *b, struct err *e)
 {
 	struct jws_file *files = bundle_jws_files(b);
 	enum err_code code = keeper_sign(d->keeper, &a->jws, &a->key_id,
@@ -80,8 +79,8 @@ sign(struct desk *d, struct artifact *a, const struct bundle *b,
 		return code;
 	TRY(ask_key(d, a, e));
 	if (a->public_pem == NULL)
-		TRY(keeper_verify(d->keeper, a->key_id, a->jws.data,
-		    a->jws.len, e));
+		TRY(keeper_verify(d->keeper, a->key_id, a->jws.data, a->jws.len,
+		    e));
 	return bundle_sign_pack(&a->signed_bytes, a->content.data,
 	    a->content.len, a->jws.data, a->jws.len, e);
 }
@@ -96,7 +95,7 @@ look(const struct gate_job *job, const struct artifact *a,
 	/* The engine cannot check what was signed with a shared secret, and
 	 * would refuse to load it unchecked: the keeper has verified it. */
 	const struct buf *bytes = a->public_pem != NULL ? &a->signed_bytes
-	                                                : &a->content;
+							: &a->content;
 	enum err_code code;
 
 	TRY(file_replace(file, bytes->data, bytes->len, 0600, e));
@@ -144,14 +143,14 @@ keep(json_t **out, const struct desk *d, const struct artifact *a,
 	digest_hex(sha256, a->signed_bytes.data, a->signed_bytes.len);
 	digest_hex(content_sha256, a->content.data, a->content.len);
 	AUTO_STR path = store_artifact_path(d->conf->data_dir, sha256);
-	AUTO_STR content_path = store_content_path(d->conf->data_dir,
-	    content_sha256);
+	AUTO_STR content_path =
+	    store_content_path(d->conf->data_dir, content_sha256);
 
 	TRY(put(content_path, &a->content, e));
 	TRY(put(path, &a->signed_bytes, e));
 	*out = json_pack("{s:s,s:I,s:s,s:s}", "sha256", sha256, "size",
-	    (json_int_t)a->signed_bytes.len, "key", a->key_id,
-	    "content_sha256", content_sha256);
+	    (json_int_t)a->signed_bytes.len, "key", a->key_id, "content_sha256",
+	    content_sha256);
 	assert(*out != NULL);
 	return ERR_OK;
 }

@@ -20,13 +20,13 @@ struct child {
 	pid_t pid;      /* 0: reaped, the result waits to be asked for */
 	int64_t started_ms;
 	int64_t deadline_ms;
-	int64_t kill_ms;        /* after TERM; 0: not yet sent */
-	enum child_end why;     /* set when we end it; CHILD_EXITED: nobody did */
+	int64_t kill_ms;    /* after TERM; 0: not yet sent */
+	enum child_end why; /* set when we end it; CHILD_EXITED: nobody did */
 	enum child_end end;
 	int status;
 	int64_t wall_ms, cpu_ms, rss_max;
 	bool awaited;
-	struct message waiter;  /* kind and id of the WAIT request */
+	struct message waiter; /* kind and id of the WAIT request */
 };
 
 struct children {
@@ -103,8 +103,10 @@ is_inside(const char *sub)
 static void
 begin(struct children *k, struct child *c, pid_t pid, int64_t timeout_ms)
 {
-	*c = (struct child){ .number = ++k->last_number, .pid = pid,
-		.started_ms = clock_mono_ms(), .why = CHILD_EXITED };
+	*c = (struct child){ .number = ++k->last_number,
+		.pid = pid,
+		.started_ms = clock_mono_ms(),
+		.why = CHILD_EXITED };
 	c->deadline_ms = c->started_ms + timeout_ms;
 }
 
@@ -134,9 +136,9 @@ run_read(struct run *r, const struct message *m, struct err *e)
 	json_t *command;
 
 	if (json_unpack_ex(m->payload, &fault, 0, "{s:s,s:o,s:o,s:s,s:s,s:I!}",
-	    "repository", &r->repository, "command", &command, "args",
-	    &r->args, "work", &r->work, "sub", &r->sub, "timeout_ms",
-	    &r->timeout_ms) != 0)
+		"repository", &r->repository, "command", &command, "args",
+		&r->args, "work", &r->work, "sub", &r->sub, "timeout_ms",
+		&r->timeout_ms) != 0)
 		return err_set(e, ERR_INVALID, "run: %s", fault.text);
 	r->command = json_string_value(command); /* null: the engine */
 	if (r->command == NULL && !json_is_null(command))
@@ -166,11 +168,11 @@ allowed_command(const struct conf *c, const char *name)
 
 /* The program and its limits come from the configuration alone. */
 static enum err_code
-run_program(struct children *k, const struct run *r,
-    struct gate_program *out, struct err *e)
+run_program(struct children *k, const struct run *r, struct gate_program *out,
+    struct err *e)
 {
-	const struct conf_repository *repo = conf_repository(k->conf,
-	    r->repository);
+	const struct conf_repository *repo =
+	    conf_repository(k->conf, r->repository);
 	const struct conf_command *c;
 
 	*out = (struct gate_program){
@@ -206,7 +208,7 @@ run_start(struct children *k, struct child *c, const struct run *r,
 	struct gate_program program;
 	AUTO_STR work = mem_printf("%s/work/%s", k->conf->data_dir, r->work);
 	AUTO_STR dir = *r->sub != '\0' ? mem_printf("%s/%s", work, r->sub)
-	                               : mem_strdup(work);
+				       : mem_strdup(work);
 	const char **args = NULL;
 	int64_t timeout_ms = r->timeout_ms;
 	enum err_code code = ERR_OK;
@@ -227,8 +229,8 @@ run_start(struct children *k, struct child *c, const struct run *r,
 	program.dir = dir;
 	program.timeout_ms = timeout_ms;
 	if (code == ERR_OK)
-		code = gate_program_start(&pid, &program, m->fds[0], m->fds[1],
-		    e);
+		code =
+		    gate_program_start(&pid, &program, m->fds[0], m->fds[1], e);
 	mem_free(args);
 	if (code == ERR_OK)
 		begin(k, c, pid, timeout_ms);
@@ -254,8 +256,8 @@ fetch_start(struct children *k, struct child *c,
     const struct conf_repository *repo, const char *branch,
     const char *incoming, const char *known, int stdout_fd, struct err *e)
 {
-	AUTO_STR mirror = mem_printf("%s/repos/%s/git", k->conf->data_dir,
-	    repo->name);
+	AUTO_STR mirror =
+	    mem_printf("%s/repos/%s/git", k->conf->data_dir, repo->name);
 	AUTO_STR folder = mem_printf("%s/repos/%s/incoming/%s",
 	    k->conf->data_dir, repo->name, incoming);
 	AUTO(fetch_child, child) = NULL;
@@ -277,8 +279,7 @@ fetch_start(struct children *k, struct child *c,
 	TRY(fetch_child_new(&child, &source, mirror, folder, known, e));
 	spec = *fetch_child_spec(child);
 	spec.stdout_fd = stdout_fd;
-	spec.rules.best_effort =
-	    k->conf->gate.sandbox == SANDBOX_BEST_EFFORT;
+	spec.rules.best_effort = k->conf->gate.sandbox == SANDBOX_BEST_EFFORT;
 	TRY(child_start(&pid, &spec, e));
 	begin(k, c, pid, repo->fetch_timeout * 1000);
 	return ERR_OK;
@@ -293,8 +294,8 @@ handle_fetch(struct children *k, const struct message *m, struct err *e)
 	struct child *c;
 
 	if (json_unpack_ex(m->payload, &fault, 0, "{s:s,s:s,s:s,s:s!}",
-	    "repository", &name, "incoming", &incoming, "known", &known,
-	    "branch", &branch) != 0)
+		"repository", &name, "incoming", &incoming, "known", &known,
+		"branch", &branch) != 0)
 		return err_set(e, ERR_INVALID, "fetch: %s", fault.text);
 	repo = conf_repository(k->conf, name);
 	if (repo == NULL || !is_number(incoming) || m->fd_count != 1)
@@ -347,7 +348,8 @@ handle_wait(struct children *k, const struct message *m, struct err *e)
 
 	TRY(read_number(k, m, &c, e));
 	c->awaited = true;
-	c->waiter = (struct message){ .kind = m->kind, .id = m->id,
+	c->waiter = (struct message){ .kind = m->kind,
+		.id = m->id,
 		.expires_ms = m->expires_ms };
 	if (c->pid == 0)
 		report(k, c);
@@ -419,12 +421,12 @@ children_reaped(struct children *k, pid_t pid, int status,
 	child_signal(pid, SIGKILL);
 	c->pid = 0;
 	c->wall_ms = clock_mono_ms() - c->started_ms;
-	c->cpu_ms = milliseconds(&usage->ru_utime) +
-	    milliseconds(&usage->ru_stime);
+	c->cpu_ms =
+	    milliseconds(&usage->ru_utime) + milliseconds(&usage->ru_stime);
 	c->rss_max = (int64_t)usage->ru_maxrss * 1024;
 	c->end = WIFSIGNALED(status) ? CHILD_SIGNALLED : CHILD_EXITED;
 	c->status = WIFSIGNALED(status) ? WTERMSIG(status)
-	                                : WEXITSTATUS(status);
+					: WEXITSTATUS(status);
 	if (c->why != CHILD_EXITED)
 		c->end = c->why;
 	if (c->awaited)

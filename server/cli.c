@@ -31,8 +31,7 @@ print_options(const struct cli_command *c)
 		char left[64];
 
 		(void)snprintf(left, sizeof left, "%s%c%s--%s%s%s",
-		    o->letter != 0 ? "-" : "",
-		    o->letter != 0 ? o->letter : ' ',
+		    o->letter != 0 ? "-" : "", o->letter != 0 ? o->letter : ' ',
 		    o->letter != 0 ? ", " : "   ", o->name,
 		    o->argument != NULL ? " " : "",
 		    o->argument != NULL ? o->argument : "");
@@ -152,12 +151,14 @@ cli_parse(struct cli_args *out, const struct cli_command *command, int argc,
 		}
 		if (n == '?')
 			return cli_usage(command, "%s: no such option",
-			           argv[optind - 1]) + 1;
+				   argv[optind - 1]) +
+			    1;
 		if (n == ':')
 			return cli_usage(command, "%s: needs an argument",
-			           argv[optind - 1]) + 1;
+				   argv[optind - 1]) +
+			    1;
 		i = n > CLI_HELP ? n - CLI_HELP - 1
-		                 : index_of_letter(command, n);
+				 : index_of_letter(command, n);
 		out->given[i] = true;
 		out->values[i] = optarg;
 	}

@@ -17,10 +17,10 @@ struct cli_option {
 
 struct cli_command {
 	const char *name;
-	const char *group;    /* heading in the overview */
-	const char *usage;    /* "BUNDLE --to REV --reason TEXT [options]" */
-	const char *summary;  /* one line */
-	const char *help;     /* paragraphs that teach, with examples */
+	const char *group;   /* heading in the overview */
+	const char *usage;   /* "BUNDLE --to REV --reason TEXT [options]" */
+	const char *summary; /* one line */
+	const char *help;    /* paragraphs that teach, with examples */
 	const struct cli_option *options;
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
 };
@@ -44,20 +44,21 @@ struct cli_args {
 };
 /* 0, or the exit status to end with plus one when help was asked or a fault
  * was printed: callers write `if ((n = cli_parse(…)) != 0) return n - 1;` */
-int cli_parse(struct cli_args *out, const struct cli_command *command,
-    int argc, char **argv);
+int cli_parse(struct cli_args *out, const struct cli_command *command, int argc,
+    char **argv);
 const char *cli_value(const struct cli_args *a, const char *option);
 bool cli_given(const struct cli_args *a, const char *option);
 
 extern const struct cli_command cli_serve; /* cli_serve.c */
 extern const struct cli_command cli_init, cli_check, cli_build, cli_verify,
     cli_keygen; /* cli_policy.c, cli_build.c */
-extern const struct cli_command cli_status, cli_log, cli_show; /* cli_status.c */
+extern const struct cli_command cli_status, cli_log,
+    cli_show; /* cli_status.c */
 extern const struct cli_command cli_rollback, cli_pin, cli_resume,
     cli_retest; /* cli_rollback.c */
 extern const struct cli_command cli_fetch, cli_suspend, cli_unsuspend,
-    cli_accept; /* cli_repository.c */
+    cli_accept;                                    /* cli_repository.c */
 extern const struct cli_command cli_engine_config; /* cli_engine.c */
-extern const struct cli_command cli_man; /* cli_man.c */
+extern const struct cli_command cli_man;           /* cli_man.c */
 
 #endif

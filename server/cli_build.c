@@ -29,11 +29,11 @@ read_key(struct key **out, const char *file, const char *id,
 	TRY(file_read(&text, file, e));
 	/* A shared secret has one half only. */
 	if (private_half || n >= KEY_HS256)
-		code = key_read_private(out, id, n, file, text.data, text.len,
-		    e);
+		code =
+		    key_read_private(out, id, n, file, text.data, text.len, e);
 	else
-		code = key_read_public(out, id, n, file, text.data, text.len,
-		    e);
+		code =
+		    key_read_public(out, id, n, file, text.data, text.len, e);
 	explicit_bzero(text.data, text.len);
 	return code;
 }
@@ -52,8 +52,7 @@ static const struct cli_option build_options[] = {
 };
 
 static enum err_code
-read_commit(struct tree **out, const char *dir, const char *rev,
-    struct err *e)
+read_commit(struct tree **out, const char *dir, const char *rev, struct err *e)
 {
 	AUTO(repo, r) = NULL;
 	char commit[TREE_ID_SIZE];
@@ -103,8 +102,8 @@ sign(struct buf *out, const struct bundle *b, const struct buf *content,
 }
 
 static void
-print_built(const struct cli_args *a, const struct bundle *b,
-    const char *file, const struct buf *bytes)
+print_built(const struct cli_args *a, const struct bundle *b, const char *file,
+    const struct buf *bytes)
 {
 	char sha256[DIGEST_HEX_SIZE];
 	json_t *j;
@@ -112,7 +111,7 @@ print_built(const struct cli_args *a, const struct bundle *b,
 	digest_hex(sha256, bytes->data, bytes->len);
 	if (!cli_given(a, "json")) {
 		(void)printf("%s: bundle %s of %.12s, %zu files, %zu bytes\n"
-		             "content  %s\nsha256   %s\n",
+			     "content  %s\nsha256   %s\n",
 		    file, b->name, b->revision, b->count, bytes->len,
 		    b->content, sha256);
 		return;
@@ -221,7 +220,7 @@ print_verified(const struct cli_args *a, const struct bundle_archive *b)
 
 	if (!cli_given(a, "json")) {
 		(void)printf("%s: the signature is good, and so are all %zu "
-		             "files\nrevision %s\n",
+			     "files\nrevision %s\n",
 		    a->rest[0], b->count,
 		    b->revision != NULL ? b->revision : "-");
 		return;
@@ -309,10 +308,10 @@ make_key(const struct cli_args *a, struct err *e)
 	const char *id = a->rest[0];
 	const char *dir = cli_value(a, "output");
 	const char *name = cli_value(a, "signing-alg");
-	AUTO_STR private_path = mem_printf("%s/%s.key",
-	    dir != NULL ? dir : ".", id);
-	AUTO_STR public_path = mem_printf("%s/%s.pub", dir != NULL ? dir : ".",
-	    id);
+	AUTO_STR private_path =
+	    mem_printf("%s/%s.key", dir != NULL ? dir : ".", id);
+	AUTO_STR public_path =
+	    mem_printf("%s/%s.pub", dir != NULL ? dir : ".", id);
 	AUTO(key, k) = NULL;
 	AUTO_BUF private_half = { 0 };
 	AUTO_BUF public_half = { 0 };

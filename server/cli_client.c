@@ -14,7 +14,7 @@
 
 struct client {
 	CURL *curl;
-	char *url; /* without a slash at its end */
+	char *url;        /* without a slash at its end */
 	char *public_url; /* or NULL */
 	struct curl_slist *headers;
 };
@@ -119,8 +119,8 @@ client_open(struct client **out, const struct cli_args *a, struct err *e)
 		c->url[len - 1] = '\0';
 	AUTO_STR bearer = mem_printf("Authorization: Bearer %s", p.token);
 	c->headers = curl_slist_append(NULL, bearer);
-	c->headers = curl_slist_append(c->headers,
-	    "Content-Type: application/json");
+	c->headers =
+	    curl_slist_append(c->headers, "Content-Type: application/json");
 	c->curl = curl_easy_init();
 	explicit_bzero(bearer, strlen(bearer));
 	place_clear(&p);
@@ -169,8 +169,8 @@ take(char *data, size_t size, size_t count, void *arg)
 }
 
 static void
-set_up(struct client *c, const char *url, const char *method,
-    const char *body, struct buf *answer)
+set_up(struct client *c, const char *url, const char *method, const char *body,
+    struct buf *answer)
 {
 	(void)curl_easy_setopt(c->curl, CURLOPT_URL, url);
 	(void)curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -288,8 +288,8 @@ client_list(struct client *c, const char *path, size_t max, json_t **out,
 		    left < 500 ? left : 500, token != NULL ? "&next=" : "",
 		    token != NULL ? token : "");
 		json_t *answer = NULL;
-		enum err_code code = client_call(c, "GET", page, NULL, &answer,
-		    NULL, e);
+		enum err_code code =
+		    client_call(c, "GET", page, NULL, &answer, NULL, e);
 
 		if (code != ERR_OK) {
 			json_decref(all);
@@ -310,8 +310,8 @@ client_list(struct client *c, const char *path, size_t max, json_t **out,
 static bool
 is_over(const json_t *operation, struct err *e, enum err_code *code)
 {
-	const char *state = json_string_value(json_object_get(operation,
-	    "state"));
+	const char *state =
+	    json_string_value(json_object_get(operation, "state"));
 	const char *name = "io";
 	const char *message = "it failed";
 
@@ -330,8 +330,8 @@ is_over(const json_t *operation, struct err *e, enum err_code *code)
 static void
 show_progress(const json_t *operation, char last[256])
 {
-	const char *progress = json_string_value(json_object_get(operation,
-	    "progress"));
+	const char *progress =
+	    json_string_value(json_object_get(operation, "progress"));
 
 	if (progress == NULL || !isatty(STDERR_FILENO) ||
 	    strncmp(last, progress, 255) == 0)
@@ -352,8 +352,8 @@ client_await(struct client *c, const json_t *operation, json_t **out,
 
 	while (clock_mono_ms() < until) {
 		json_t *now = NULL;
-		enum err_code code = client_call(c, "GET", path, NULL, &now,
-		    NULL, e);
+		enum err_code code =
+		    client_call(c, "GET", path, NULL, &now, NULL, e);
 		bool over;
 
 		if (code != ERR_OK)

@@ -15,9 +15,11 @@
 enum { ENGINE_BUNDLES_MAX = 1000, ENGINE_WAIT_SECONDS = 45 };
 
 static const struct cli_option engine_options[] = {
-	{ "engine-token-file", 0, "FILE", "the engines' token; default: DIR/engine-token" },
+	{ "engine-token-file", 0, "FILE",
+	    "the engines' token; default: DIR/engine-token" },
 	{ "url", 0, "URL", "the server as engines reach it" },
-	{ "wait", 0, "SECONDS", "long polling; default 45, 0 for plain polling" },
+	{ "wait", 0, "SECONDS",
+	    "long polling; default 45, 0 for plain polling" },
 	{ "persist", 0, "DIR", "engines keep bundles here over a restart" },
 	CLIENT_OPTIONS,
 	{ 0 },
@@ -49,10 +51,10 @@ look_up(struct client *c, const char *cluster, struct found *f, struct err *e)
 
 	TRY(client_call(c, "GET", path, NULL, &f->cluster, NULL, e));
 	TRY(client_call(c, "GET", "/keys", NULL, &f->keys, NULL, e));
-	json_array_foreach (json_object_get(f->cluster, "assignments"), i, a)
+	json_array_foreach(json_object_get(f->cluster, "assignments"), i, a)
 		if (f->bundle_count < ENGINE_BUNDLES_MAX)
-			f->bundles[f->bundle_count++] = table_string(a,
-			    "bundle");
+			f->bundles[f->bundle_count++] =
+			    table_string(a, "bundle");
 	if (f->bundle_count == 0)
 		return err_set(e, ERR_NOT_FOUND,
 		    "cluster %s has no bundle yet: no commit has passed; see "
@@ -67,7 +69,7 @@ current_key(const struct found *f)
 	const json_t *key;
 	size_t i;
 
-	json_array_foreach (json_object_get(f->keys, "items"), i, key)
+	json_array_foreach(json_object_get(f->keys, "items"), i, key)
 		if (json_is_true(json_object_get(key, "current")))
 			return key;
 	return NULL;
@@ -107,20 +109,21 @@ write_config(const struct cli_args *a, struct client *c, struct found *f,
 		return err_set(e, ERR_NOT_FOUND, "%s: no signing key",
 		    client_url(c));
 	TRY(engine_token(a, &token, e));
-	engine_config_write(out, &(struct engine_config){
-	    .url = cli_value(a, "url") != NULL ? cli_value(a, "url")
-	                                       : client_public_url(c),
-	    .cluster = a->rest[0],
-	    .token = token != NULL ? token : "<the engines' token>",
-	    .key_id = table_string(key, "id"),
-	    .algorithm = table_string(key, "algorithm"),
-	    .public_pem = table_string(key, "public"),
-	    .bundles = f->bundles,
-	    .bundle_count = f->bundle_count,
-	    .wait_seconds = wait != NULL ? (int)strtol(wait, NULL, 10)
-	                                 : ENGINE_WAIT_SECONDS,
-	    .persist_dir = cli_value(a, "persist"),
-	});
+	engine_config_write(out,
+	    &(struct engine_config){
+		.url = cli_value(a, "url") != NULL ? cli_value(a, "url")
+						   : client_public_url(c),
+		.cluster = a->rest[0],
+		.token = token != NULL ? token : "<the engines' token>",
+		.key_id = table_string(key, "id"),
+		.algorithm = table_string(key, "algorithm"),
+		.public_pem = table_string(key, "public"),
+		.bundles = f->bundles,
+		.bundle_count = f->bundle_count,
+		.wait_seconds = wait != NULL ? (int)strtol(wait, NULL, 10)
+					     : ENGINE_WAIT_SECONDS,
+		.persist_dir = cli_value(a, "persist"),
+	    });
 	if (token != NULL)
 		mem_free_secret(token, strlen(token));
 	return buf_check(out, "configuration", e);

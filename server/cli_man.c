@@ -127,20 +127,20 @@ man(int argc, char **argv)
 			(void)printf(".SH ");
 			for (const char *p = group; *p != '\0'; p++)
 				(void)putchar(*p >= 'a' && *p <= 'z'
-				        ? *p - 'a' + 'A' : *p);
+					? *p - 'a' + 'A'
+					: *p);
 			(void)printf("\n");
 		}
 		put_command(cli_commands[i]);
 	}
-	(void)printf(
-	    ".SH ENVIRONMENT\n"
-	    ".TP\n\\fBEDICT_SERVER\\fR, \\fBEDICT_TOKEN\\fR\n"
-	    "The server and its admin token.\n"
-	    ".TP\n\\fBEDICT_DATA_DIR\\fR\n"
-	    "On the server's own machine: its folder.\n"
-	    ".TP\n\\fBEDICT_OPA\\fR\nThe engine's program.\n"
-	    ".SH EXIT STATUS\n"
-	    "0 done, 1 refused or failed, 2 wrong usage.\n");
+	(void)printf(".SH ENVIRONMENT\n"
+		     ".TP\n\\fBEDICT_SERVER\\fR, \\fBEDICT_TOKEN\\fR\n"
+		     "The server and its admin token.\n"
+		     ".TP\n\\fBEDICT_DATA_DIR\\fR\n"
+		     "On the server's own machine: its folder.\n"
+		     ".TP\n\\fBEDICT_OPA\\fR\nThe engine's program.\n"
+		     ".SH EXIT STATUS\n"
+		     "0 done, 1 refused or failed, 2 wrong usage.\n");
 	return 0;
 }
 
@@ -149,11 +149,10 @@ const struct cli_command cli_man = {
 	.group = "Help",
 	.usage = "[--settings]",
 	.summary = "print this program's manual page",
-	.help =
-	    "Prints the page as roff, or with --settings the reference of\n"
-	    "server.yaml and edict.yaml as Markdown.\n"
-	    "\n"
-	    "  edict man | man -l -",
+	.help = "Prints the page as roff, or with --settings the reference of\n"
+		"server.yaml and edict.yaml as Markdown.\n"
+		"\n"
+		"  edict man | man -l -",
 	.options = man_options,
 	.run = man,
 };

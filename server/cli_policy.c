@@ -128,8 +128,8 @@ init(int argc, char **argv)
 		return cli_usage(&cli_init, "name one folder");
 	dir = a.rest_count == 1 ? a.rest[0] : ".";
 	code = refuse_existing(dir, &e);
-	for (size_t i = 0; code == ERR_OK &&
-	     i < sizeof starter / sizeof *starter; i++)
+	for (size_t i = 0;
+	     code == ERR_OK && i < sizeof starter / sizeof *starter; i++)
 		code = put_starter(dir, i, &e);
 	if (code != ERR_OK)
 		return client_fail(&a, &e);
@@ -137,11 +137,11 @@ init(int argc, char **argv)
 	for (size_t i = 0; i < sizeof starter / sizeof *starter; i++)
 		(void)printf("  %s\n", starter[i].path);
 	(void)printf("\nWhat next:\n"
-	             "  cd %s\n"
-	             "  edict check\n"
-	             "  git init -b main && git add -A && git commit -m 'First "
-	             "policy'\n"
-	             "  edict serve --repo . --data-dir ../edict-data\n",
+		     "  cd %s\n"
+		     "  edict check\n"
+		     "  git init -b main && git add -A && git commit -m 'First "
+		     "policy'\n"
+		     "  edict serve --repo . --data-dir ../edict-data\n",
 	    dir);
 	return 0;
 }
@@ -232,15 +232,21 @@ static enum err_code
 run_gate(struct check *k, bool best_effort, struct err *e)
 {
 	const char *argv[] = { k->engine };
-	struct gate_local local = { .engine = argv, .engine_count = 1,
-		.work = k->work, .best_effort = best_effort };
+	struct gate_local local = { .engine = argv,
+		.engine_count = 1,
+		.work = k->work,
+		.best_effort = best_effort };
 	struct gate_runner runner = gate_local_runner(&local);
 	struct gate_engine engine;
 	struct gate_minimum minimum = { 0 };
 	char sandbox[64];
-	struct gate_job job = { .repository = "(here)", .tree = k->tree,
-		.work = k->work, .engine = &engine, .minimum = &minimum,
-		.sandbox = sandbox, .runner = &runner };
+	struct gate_job job = { .repository = "(here)",
+		.tree = k->tree,
+		.work = k->work,
+		.engine = &engine,
+		.minimum = &minimum,
+		.sandbox = sandbox,
+		.runner = &runner };
 
 	gate_local_sandbox(sandbox);
 	TRY(gate_ask_engine(&engine, k->engine, &runner, k->work, e));
@@ -251,8 +257,9 @@ static void
 refuse(struct check *k, const char *stage, const struct err *reason)
 {
 	enum gate_state state = reason->code == ERR_INVALID ||
-	        reason->code == ERR_LIMIT || reason->code == ERR_CONFLICT
-	    ? GATE_FAILED : GATE_COULD_NOT_RUN;
+		reason->code == ERR_LIMIT || reason->code == ERR_CONFLICT
+	    ? GATE_FAILED
+	    : GATE_COULD_NOT_RUN;
 
 	verdict_free(k->verdict);
 	k->verdict = gate_refuse(state, stage, reason);
@@ -296,12 +303,13 @@ print_tests(const struct verdict *v, bool all)
 	for (size_t i = 0; i < v->test_count; i++) {
 		const struct gate_test *test = &v->tests[i];
 		AUTO_STR name = mem_printf("%s.%s", test->package, test->name);
-		AUTO_STR place = mem_printf("%s:%lld", test->file,
-		    (long long)test->line);
+		AUTO_STR place =
+		    mem_printf("%s:%lld", test->file, (long long)test->line);
 
 		if (all || test->outcome != TEST_PASSED)
-			table_row(t, (const char *const[]){
-			                 outcomes[test->outcome], place, name });
+			table_row(t,
+			    (const char *const[]){ outcomes[test->outcome],
+				place, name });
 	}
 	if (table_rows(t) > 0)
 		table_print(t);
@@ -343,7 +351,7 @@ check(int argc, char **argv)
 		return cli_usage(&cli_check, "name one folder");
 	opa = cli_value(&a, "opa");
 	if (conf_find_engine(&k.engine, opa != NULL ? opa : "opa", &e) !=
-	        ERR_OK ||
+		ERR_OK ||
 	    make_work(&k, &e) != ERR_OK) {
 		check_clear(&k);
 		return client_fail(&a, &e);

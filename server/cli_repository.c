@@ -32,11 +32,12 @@ repository_name(struct client *c, const struct cli_args *a, char **out,
 	}
 	TRY(client_list(c, "/repositories", 100, &list, e));
 	if (json_array_size(list) == 1)
-		*out = mem_strdup(table_string(json_array_get(list, 0),
-		    "name"));
+		*out =
+		    mem_strdup(table_string(json_array_get(list, 0), "name"));
 	json_decref(list);
-	return *out != NULL ? ERR_OK : err_set(e, ERR_INVALID,
-	    "which repository? edict status lists them");
+	return *out != NULL ? ERR_OK
+			    : err_set(e, ERR_INVALID,
+				  "which repository? edict status lists them");
 }
 
 static enum err_code
@@ -48,8 +49,8 @@ post(struct client *c, const struct cli_args *a, json_t *body, json_t **out,
 
 	TRY(repository_name(c, a, name, e));
 	AUTO_STR segment = client_segment(*name);
-	AUTO_STR path = mem_printf("/repositories/%s/%s", segment,
-	    a->command->name);
+	AUTO_STR path =
+	    mem_printf("/repositories/%s/%s", segment, a->command->name);
 	TRY(client_call(c, "POST", path, body, &answer, &status, e));
 	if (status == 202) {
 		const json_t *operation = json_object_get(answer, "operation");
@@ -82,7 +83,8 @@ describe(struct client *c, const struct cli_args *a, const char *name,
 	else
 		(void)printf("%s: %s, at %.12s\n", name,
 		    json_is_true(json_object_get(r, "suspended"))
-		        ? "suspended" : table_string(r, "state"),
+			? "suspended"
+			: table_string(r, "state"),
 		    followed != NULL ? followed : "no commit yet");
 	json_decref(r);
 	return ERR_OK;

@@ -51,18 +51,18 @@ add_clusters(json_t *body, const char *names)
 static void
 print_assignments(const json_t *list)
 {
-	static const char *const headings[] = { "CLUSTER", "BUNDLE",
-		"REVISION", "MODE", "SERIAL", "BY", NULL };
+	static const char *const headings[] = { "CLUSTER", "BUNDLE", "REVISION",
+		"MODE", "SERIAL", "BY", NULL };
 	struct table *t = table_new(headings);
 	const json_t *a;
 	size_t i;
 
-	json_array_foreach (list, i, a) {
+	json_array_foreach(list, i, a) {
 		const char *revision = table_string(a, "revision");
 		AUTO_STR brief = mem_strndup(revision != NULL ? revision : "",
 		    revision != NULL ? strnlen(revision, 12) : 0);
-		AUTO_STR serial = mem_printf("%lld",
-		    (long long)table_number(a, "serial"));
+		AUTO_STR serial =
+		    mem_printf("%lld", (long long)table_number(a, "serial"));
 		const char *cells[] = { table_string(a, "cluster"),
 			table_string(a, "bundle"), brief,
 			table_string(a, "mode"), serial,
@@ -153,7 +153,8 @@ pin(int argc, char **argv)
 	if (n != 0)
 		return n - 1;
 	if (a.rest_count != 1 || cli_value(&a, "reason") == NULL)
-		return cli_usage(&cli_pin, "name one bundle, and --reason TEXT");
+		return cli_usage(&cli_pin,
+		    "name one bundle, and --reason TEXT");
 	return on_bundle(&a, "pin", json_object());
 }
 

@@ -60,9 +60,10 @@ first_cluster(const char *data_dir)
 	    client_open(&c, &a, NULL) != ERR_OK ||
 	    client_list(c, "/clusters", 100, &list, NULL) != ERR_OK)
 		return NULL;
-	json_array_foreach (list, i, cluster)
-		if (name == NULL && json_array_size(json_object_get(cluster,
-		        "assignments")) > 0)
+	json_array_foreach(list, i, cluster)
+		if (name == NULL &&
+		    json_array_size(json_object_get(cluster, "assignments")) >
+			0)
 			name = mem_strdup(table_string(cluster, "name"));
 	json_decref(list);
 	return name;
@@ -86,7 +87,7 @@ greet(const char *data_dir)
 	char *argv[] = { name_of, cluster, option, NULL };
 
 	(void)printf("# An engine of cluster %s, for: opa run --server -c "
-	             "FILE\n",
+		     "FILE\n",
 	    cluster);
 	(void)fflush(stdout);
 	(void)cli_engine_config.run(3, argv);

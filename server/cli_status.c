@@ -46,20 +46,21 @@ print_repositories(const json_t *list)
 	const json_t *r;
 	size_t i;
 
-	json_array_foreach (list, i, r) {
+	json_array_foreach(list, i, r) {
 		AUTO_STR followed = brief(table_string(r, "followed"));
 		AUTO_STR age = table_age(table_string(r, "last_success_at"));
 		const char *cells[] = { table_string(r, "name"),
 			json_is_true(json_object_get(r, "suspended"))
-			    ? "suspended" : table_string(r, "state"),
+			    ? "suspended"
+			    : table_string(r, "state"),
 			table_string(r, "branch"), followed, age };
 
 		table_row(t, cells);
 	}
 	table_print(t);
-	json_array_foreach (list, i, r) {
-		const char *alarm = table_string(json_object_get(r, "alarm"),
-		    "message");
+	json_array_foreach(list, i, r) {
+		const char *alarm =
+		    table_string(json_object_get(r, "alarm"), "message");
 		const char *error = table_string(r, "last_error");
 
 		if (alarm != NULL || error != NULL)
@@ -75,7 +76,7 @@ add_assignments(struct table *t, const json_t *cluster)
 	const json_t *a;
 	size_t i;
 
-	json_array_foreach (json_object_get(cluster, "assignments"), i, a) {
+	json_array_foreach(json_object_get(cluster, "assignments"), i, a) {
 		AUTO_STR revision = brief(table_string(a, "revision"));
 		AUTO_STR age = table_age(table_string(a, "at"));
 		const char *cells[] = { table_string(cluster, "name"),
@@ -90,21 +91,21 @@ add_assignments(struct table *t, const json_t *cluster)
 static void
 print_clusters(const json_t *list)
 {
-	static const char *const headings[] = { "CLUSTER", "BUNDLE",
-		"REVISION", "MODE", "SINCE", "BY", "REASON", NULL };
+	static const char *const headings[] = { "CLUSTER", "BUNDLE", "REVISION",
+		"MODE", "SINCE", "BY", "REASON", NULL };
 	struct table *t = table_new(headings);
 	const json_t *cluster, *a;
 	size_t i, k;
 
-	json_array_foreach (list, i, cluster)
+	json_array_foreach(list, i, cluster)
 		add_assignments(t, cluster);
 	table_print(t);
-	json_array_foreach (list, i, cluster) {
+	json_array_foreach(list, i, cluster) {
 		if (json_is_true(json_object_get(cluster, "orphan")))
 			(void)printf("\n%s: no longer defined in edict.yaml, "
-			             "still served\n",
+				     "still served\n",
 			    table_string(cluster, "name"));
-		json_array_foreach (json_object_get(cluster, "assignments"), k,
+		json_array_foreach(json_object_get(cluster, "assignments"), k,
 		    a) {
 			const char *blocked = table_string(a, "blocked");
 
@@ -134,7 +135,7 @@ status(int argc, char **argv)
 		return cli_usage(&cli_status, "%s: not expected", a.rest[0]);
 	if (client_open(&c, &a, &e) != ERR_OK ||
 	    client_list(c, "/repositories", STATUS_MAX, &repositories, &e) !=
-	        ERR_OK ||
+		ERR_OK ||
 	    client_list(c, "/clusters", STATUS_MAX, &clusters, &e) != ERR_OK) {
 		json_decref(repositories);
 		return client_fail(&a, &e);
@@ -172,7 +173,7 @@ where(const json_t *commit)
 	if (count > 2)
 		return mem_printf("[runs in %zu places]", count);
 	buf_init(&b, 512);
-	json_array_foreach (list, i, r)
+	json_array_foreach(list, i, r)
 		buf_printf(&b, "%s%s:%s", i > 0 ? " " : "[",
 		    table_string(r, "cluster"), table_string(r, "bundle"));
 	buf_add_char(&b, ']');
@@ -188,7 +189,7 @@ print_log(const json_t *list)
 	const json_t *c;
 	size_t i;
 
-	json_array_foreach (list, i, c) {
+	json_array_foreach(list, i, c) {
 		const json_t *v = json_object_get(c, "verdict");
 		const json_t *tests = json_object_get(v, "tests");
 		const char *state = table_string(v, "state");
@@ -196,8 +197,8 @@ print_log(const json_t *list)
 		AUTO_STR count = v == NULL || json_is_null(v)
 		    ? mem_strdup("-")
 		    : mem_printf("%lld/%lld",
-		          (long long)table_number(tests, "passed"),
-		          (long long)table_number(tests, "total"));
+			  (long long)table_number(tests, "passed"),
+			  (long long)table_number(tests, "total"));
 		AUTO_STR age = table_age(table_string(c, "committed_at"));
 		AUTO_STR places = where(c);
 		const char *subject = table_string(c, "subject");
@@ -232,9 +233,11 @@ show_log(int argc, char **argv)
 	if (lines < 1 || lines > 100000)
 		return cli_usage(&cli_log, "--lines takes 1 to 100000");
 	AUTO_STR repo = cli_value(&a, "repo") != NULL
-	    ? client_segment(cli_value(&a, "repo")) : NULL;
-	AUTO_STR path = repo != NULL ? mem_printf("/commits?repository=%s", repo)
-	                             : mem_strdup("/commits");
+	    ? client_segment(cli_value(&a, "repo"))
+	    : NULL;
+	AUTO_STR path = repo != NULL
+	    ? mem_printf("/commits?repository=%s", repo)
+	    : mem_strdup("/commits");
 	if (client_open(&c, &a, &e) != ERR_OK ||
 	    client_list(c, path, (size_t)lines, &list, &e) != ERR_OK)
 		return client_fail(&a, &e);
@@ -274,7 +277,7 @@ print_facts(const json_t *c)
 	    (long long)table_number(tests, "total"),
 	    (long long)table_number(v, "duration_ms"),
 	    table_string(v, "engine") != NULL ? table_string(v, "engine")
-	                                      : "-");
+					      : "-");
 	if (json_is_number(coverage))
 		(void)printf("coverage %.1f %%\n", json_number_value(coverage));
 	if (table_string(v, "reason") != NULL)
@@ -287,17 +290,17 @@ print_tests(const json_t *c, bool all)
 {
 	static const char *const headings[] = { "OUTCOME", "WHERE", "TEST",
 		NULL };
-	const json_t *newest = json_array_get(json_object_get(c, "verdicts"),
-	    0);
+	const json_t *newest =
+	    json_array_get(json_object_get(c, "verdicts"), 0);
 	const json_t *list = json_object_get(newest, "results");
 	struct table *t = table_new(headings);
 	const json_t *r;
 	size_t i;
 
-	json_array_foreach (list, i, r) {
+	json_array_foreach(list, i, r) {
 		const char *outcome = table_string(r, "outcome");
-		AUTO_STR name = mem_printf("%s.%s",
-		    table_string(r, "package"), table_string(r, "name"));
+		AUTO_STR name = mem_printf("%s.%s", table_string(r, "package"),
+		    table_string(r, "name"));
 		AUTO_STR place = mem_printf("%s:%lld", table_string(r, "file"),
 		    (long long)table_number(r, "line"));
 		const char *cells[] = { outcome, place, name };
@@ -328,19 +331,19 @@ print_bundles(const json_t *c)
 		return;
 	(void)printf("\n");
 	t = table_new(headings);
-	json_array_foreach (list, i, b) {
+	json_array_foreach(list, i, b) {
 		const json_t *artifact = json_object_get(b, "artifact");
 		const json_t *root;
 		AUTO_STR content = brief(table_string(b, "content"));
 		AUTO_STR size = json_is_object(artifact)
 		    ? mem_printf("%lld",
-		          (long long)table_number(artifact, "size"))
+			  (long long)table_number(artifact, "size"))
 		    : mem_strdup("as before");
 		AUTO_BUF roots = { 0 };
 		size_t k;
 
 		buf_init(&roots, 4096);
-		json_array_foreach (json_object_get(b, "roots"), k, root)
+		json_array_foreach(json_object_get(b, "roots"), k, root)
 			buf_printf(&roots, "%s%s", k > 0 ? " " : "",
 			    json_string_value(root));
 		const char *cells[] = { table_string(b, "bundle"), content,

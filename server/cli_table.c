@@ -62,8 +62,8 @@ table_new(const char *const *headings)
 void
 table_row(struct table *t, const char *const *cells)
 {
-	t->cells = mem_grow(t->cells, (t->rows + 1) * t->columns,
-	    sizeof *t->cells);
+	t->cells =
+	    mem_grow(t->cells, (t->rows + 1) * t->columns, sizeof *t->cells);
 	for (size_t i = 0; i < t->columns; i++)
 		t->cells[t->rows * t->columns + i] = harmless(cells[i]);
 	t->rows++;
@@ -96,8 +96,8 @@ bytes_in(const char *text, size_t columns)
 }
 
 static void
-print_row(const struct table *t, const char *const *cells,
-    const size_t *widths, size_t most)
+print_row(const struct table *t, const char *const *cells, const size_t *widths,
+    size_t most)
 {
 	size_t used = 0;
 

@@ -20,7 +20,8 @@ enum { CONF_FILE_MAX = 1 << 20, CONF_REPOSITORIES_MAX = 64 };
 
 static const struct spec credentials_spec[] = {
 	{ "username", SPEC_STRING, offsetof(struct conf_credentials, username),
-	    .max = 256, .help = "User name at the Git host; tokens need none." },
+	    .max = 256,
+	    .help = "User name at the Git host; tokens need none." },
 	{ "password_file", SPEC_STRING,
 	    offsetof(struct conf_credentials, password_file), .max = 4096,
 	    .help = "File (mode 0600) with the password or token." },
@@ -33,11 +34,11 @@ static const struct spec credentials_spec[] = {
 	{ "known_hosts_file", SPEC_STRING,
 	    offsetof(struct conf_credentials, known_hosts_file), .max = 4096,
 	    .help = "Pinned host keys, as ssh-keyscan writes them. Required "
-	            "for SSH." },
+		    "for SSH." },
 	{ "ca_file", SPEC_STRING, offsetof(struct conf_credentials, ca_file),
 	    .max = 4096,
 	    .help = "Certificate authorities for https; default: the "
-	            "system's." },
+		    "system's." },
 	{ 0 }
 };
 
@@ -52,13 +53,12 @@ static const struct spec repository_spec[] = {
 	{ "poll_interval", SPEC_SECONDS,
 	    offsetof(struct conf_repository, poll_interval), 1, 86400, 30,
 	    .help = "How often the host is asked; a repository on this machine "
-	            "is noticed at once." },
+		    "is noticed at once." },
 	{ "fetch_timeout", SPEC_SECONDS,
 	    offsetof(struct conf_repository, fetch_timeout), 1, 3600, 300,
 	    .help = "A fetch that takes longer is ended." },
 	{ "fetch_max", SPEC_SIZE, offsetof(struct conf_repository, fetch_max),
-	    MIB, 64 * GIB, 4 * GIB,
-	    .help = "Bytes that one fetch may bring." },
+	    MIB, 64 * GIB, 4 * GIB, .help = "Bytes that one fetch may bring." },
 	{ "credentials", SPEC_OBJECT,
 	    offsetof(struct conf_repository, credentials),
 	    .sub = credentials_spec, .help = "For private repositories." },
@@ -67,10 +67,9 @@ static const struct spec repository_spec[] = {
 	    .help = "Globs: which bundles it may define; default: all." },
 	{ "clusters", SPEC_BOOL, offsetof(struct conf_repository, clusters),
 	    .help = "Does it define clusters? Exactly one repository does; the "
-	            "only one by default." },
+		    "only one by default." },
 	{ "engine", SPEC_STRINGS, offsetof(struct conf_repository, engine),
-	    .max = 16,
-	    .help = "The engine's command; default: opa." },
+	    .max = 16, .help = "The engine's command; default: opa." },
 	{ 0 }
 };
 
@@ -116,7 +115,7 @@ static const struct spec signing_spec[] = {
 	    .help = "Keys to import; without any, one is made." },
 	{ "use", SPEC_STRING, offsetof(struct conf, signing.use), .max = 64,
 	    .help = "The key that signs; default: the one in use, else the "
-	            "first." },
+		    "first." },
 	{ 0 }
 };
 
@@ -134,7 +133,7 @@ static const struct spec gate_spec[] = {
 	{ "sandbox", SPEC_ENUM, offsetof(struct conf, gate.sandbox), 0, 1,
 	    SANDBOX_REQUIRED, .choices = sandbox_names,
 	    .help = "`required` refuses to run anything without Landlock and "
-	            "seccomp." },
+		    "seccomp." },
 	{ "memory_max", SPEC_SIZE, offsetof(struct conf, gate.memory_max),
 	    128 * MIB, 64 * GIB, 512 * MIB,
 	    .help = "Memory of one engine run." },
@@ -152,7 +151,7 @@ static const struct spec access_spec[] = {
 	{ "anonymous_cluster", SPEC_NAME,
 	    offsetof(struct conf, access.anonymous_cluster), .max = 63,
 	    .help = "Engines without a credential are of this cluster; absent: "
-	            "every engine needs one." },
+		    "every engine needs one." },
 	{ 0 }
 };
 
@@ -162,7 +161,7 @@ static const struct spec http_spec[] = {
 	{ "wait_max", SPEC_SECONDS, offsetof(struct conf, http.wait_max), 1,
 	    3600, 50,
 	    .help = "Longest hold of a long poll; keep it below the proxies' "
-	            "limits." },
+		    "limits." },
 	{ "engines_max", SPEC_INT, offsetof(struct conf, http.engines_max), 16,
 	    1000000, 16384, .help = "Connections at once." },
 	{ 0 }
@@ -177,7 +176,7 @@ static const struct spec conf_spec[] = {
 	    .help = "Address and port; [::]:8282 for all." },
 	{ "url", SPEC_STRING, offsetof(struct conf, url), .max = 1024,
 	    .help = "As engines and people reach this server; default: from "
-	            "`listen`." },
+		    "`listen`." },
 	{ "data_dir", SPEC_STRING, offsetof(struct conf, data_dir), .min = 1,
 	    .max = 1024, .text = "/var/lib/edict",
 	    .help = "Where everything is kept." },
@@ -411,8 +410,7 @@ fill_engine(struct conf_repository *r, const char *opa)
 }
 
 static enum err_code
-fill_repositories(struct conf *c, const struct conf_flags *flags,
-    struct err *e)
+fill_repositories(struct conf *c, const struct conf_flags *flags, struct err *e)
 {
 	struct conf_repository *r = c->repositories.items;
 	size_t owners = 0;

@@ -23,10 +23,10 @@ struct conf_credentials {
 struct conf_repository {
 	char *name;
 	char *url;
-	char *branch; /* NULL: the remote's default */
-	int64_t poll_interval;  /* seconds */
-	int64_t fetch_timeout;  /* seconds */
-	int64_t fetch_max;      /* bytes one fetch may bring */
+	char *branch;          /* NULL: the remote's default */
+	int64_t poll_interval; /* seconds */
+	int64_t fetch_timeout; /* seconds */
+	int64_t fetch_max;     /* bytes one fetch may bring */
 	struct conf_credentials credentials;
 	struct spec_strings bundles; /* globs: which it may define */
 	bool clusters;               /* does it define clusters? */
@@ -47,9 +47,9 @@ struct conf_command {
 
 struct conf {
 	char *listen;
-	char *url;      /* as engines and people reach it; NULL: as it listens */
+	char *url; /* as engines and people reach it; NULL: as it listens */
 	char *data_dir;
-	int log_level;  /* enum log_level */
+	int log_level; /* enum log_level */
 	struct {
 		char *certificate;
 		char *key;

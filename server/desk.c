@@ -170,7 +170,7 @@ stop_child(struct desk *d, json_int_t number)
 	struct err e = { 0 };
 
 	if (caller_call(d->supervisor, SUPERVISOR_STOP, payload, NULL, 0,
-	    DESK_ANSWER_MS, &m, &e) != ERR_OK)
+		DESK_ANSWER_MS, &m, &e) != ERR_OK)
 		log_warn("child.stop", "child=%" PRId64 " error=\"%s\"",
 		    (int64_t)number, e.text);
 	json_decref(payload);
@@ -201,8 +201,8 @@ await_child(struct desk *d, json_int_t number, int64_t timeout_ms,
 	if (code != ERR_OK)
 		return code;
 	if (json_unpack(m.payload, "{s:s,s:i,s:I,s:I,s:I}", "end", &end,
-	    "status", &out->status, "wall_ms", &wall, "cpu_ms", &cpu,
-	    "rss_max", &rss) != 0) {
+		"status", &out->status, "wall_ms", &wall, "cpu_ms", &cpu,
+		"rss_max", &rss) != 0) {
 		message_clear(&m);
 		return err_set(e, ERR_INVALID, "supervisor: bad answer");
 	}
@@ -250,9 +250,9 @@ gather(struct child_result *out, int out_fd, int err_fd)
 		if (poll(fds, 2, -1) < 0)
 			continue;
 		if ((fds[0].revents != 0 &&
-		        !drain(&out->out, out_fd, &out_open)) ||
+			!drain(&out->out, out_fd, &out_open)) ||
 		    (fds[1].revents != 0 &&
-		        !drain(&out->err, err_fd, &err_open))) {
+			!drain(&out->err, err_fd, &err_open))) {
 			out->end = CHILD_FLOODED;
 			return;
 		}
@@ -294,8 +294,7 @@ pipes_open(struct pipes *p, struct err *e)
 /* Starts, reads, waits. Takes over payload. */
 static enum err_code
 run_child(struct desk *d, uint32_t kind, json_t *payload, size_t streams,
-    int64_t timeout_ms, size_t out_max, struct child_result *out,
-    struct err *e)
+    int64_t timeout_ms, size_t out_max, struct child_result *out, struct err *e)
 {
 	struct child_result r = { .end = CHILD_EXITED };
 	struct pipes p;
@@ -364,15 +363,16 @@ desk_run(void *runner, struct child_result *out, const struct gate_tool *tool,
 	TRY(split_dir(r->desk, tool->dir, work, sub, e));
 	args = json_array();
 	for (size_t i = 0; tool->args[i] != NULL; i++)
-		if (json_array_append_new(args, json_string(tool->args[i])) != 0) {
+		if (json_array_append_new(args, json_string(tool->args[i])) !=
+		    0) {
 			json_decref(args);
 			return err_set(e, ERR_INVALID,
 			    "argument %zu is not UTF-8", i);
 		}
 	return run_child(r->desk, SUPERVISOR_RUN,
-	    json_pack("{s:s,s:s?,s:o,s:s,s:s,s:I}", "repository",
-	        r->repository, "command", tool->command, "args", args, "work",
-	        work, "sub", sub, "timeout_ms", (json_int_t)tool->timeout_ms),
+	    json_pack("{s:s,s:s?,s:o,s:s,s:s,s:I}", "repository", r->repository,
+		"command", tool->command, "args", args, "work", work, "sub",
+		sub, "timeout_ms", (json_int_t)tool->timeout_ms),
 	    2, tool->timeout_ms, tool->out_max, out, e);
 }
 
@@ -384,8 +384,8 @@ desk_fetch(struct desk *d, const struct conf_repository *repo,
 	struct child_result r = { 0 };
 
 	TRY(run_child(d, SUPERVISOR_FETCH,
-	    json_pack("{s:s,s:s,s:s,s:s}", "repository", repo->name,
-	        "incoming", folder, "known", known, "branch", branch),
+	    json_pack("{s:s,s:s,s:s,s:s}", "repository", repo->name, "incoming",
+		folder, "known", known, "branch", branch),
 	    1, repo->fetch_timeout * 1000, FETCH_RESULT_MAX, &r, e));
 	fetch_result_read(out, &r);
 	child_result_clear(&r);

@@ -26,9 +26,9 @@ struct desk {
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t turn;
-	uint64_t news;     /* how often the ledger said CHANGED */
-	int64_t running;   /* gate runs under way */
-	bool alone;        /* one of them wants the machine for itself */
+	uint64_t news;   /* how often the ledger said CHANGED */
+	int64_t running; /* gate runs under way */
+	bool alone;      /* one of them wants the machine for itself */
 };
 
 void desk_init(struct desk *d);

@@ -16,7 +16,8 @@ write_service(struct buf *out, const struct engine_config *c)
 {
 	buf_add_str(out, "services:\n  edict:\n    url: ");
 	quoted(out, c->url);
-	buf_add_str(out, "\n    headers:\n"
+	buf_add_str(out,
+	    "\n    headers:\n"
 	    "      # Names this engine; HOSTNAME comes from its environment.\n"
 	    "      X-Edict-Engine: \"${HOSTNAME}\"\n");
 	if (c->token == NULL)
@@ -81,8 +82,9 @@ engine_config_write(struct buf *out, const struct engine_config *c)
 	write_service(out, c);
 	write_key(out, c);
 	if (c->persist_dir != NULL) {
-		buf_add_str(out, "# Bundles survive a restart here.\n"
-		                 "persistence_directory: ");
+		buf_add_str(out,
+		    "# Bundles survive a restart here.\n"
+		    "persistence_directory: ");
 		quoted(out, c->persist_dir);
 		buf_add_char(out, '\n');
 	}

@@ -12,12 +12,12 @@
 #include "core/buf.h"
 
 struct engine_config {
-	const char *url;         /* of the server */
+	const char *url; /* of the server */
 	const char *cluster;
-	const char *token;       /* written into the text, or NULL for none */
+	const char *token; /* written into the text, or NULL for none */
 	const char *key_id;
 	const char *algorithm;
-	const char *public_pem;  /* NULL for HS: a place to fill in */
+	const char *public_pem; /* NULL for HS: a place to fill in */
 	const char *const *bundles;
 	size_t bundle_count;
 	int wait_seconds;        /* of a long poll; 0: plain polling */

@@ -33,13 +33,13 @@ greeting_print(const struct conf *c, const char *address, struct err *e)
 	TRY(file_replace(path, line, strlen(line), 0644, e));
 	TRY(file_read_secret(&token, engine, e));
 	(void)printf("edict " EDICT_VERSION " serves %s\n\n"
-	             "  data folder   %s\n"
-	             "  admin token   in %s\n"
-	             "  engine token  %s\n\n"
-	             "What next, on this machine:\n"
-	             "  edict status --data-dir %s\n"
-	             "  edict engine-config CLUSTER --data-dir %s > opa.yaml\n"
-	             "  opa run --server -c opa.yaml\n\n",
+		     "  data folder   %s\n"
+		     "  admin token   in %s\n"
+		     "  engine token  %s\n\n"
+		     "What next, on this machine:\n"
+		     "  edict status --data-dir %s\n"
+		     "  edict engine-config CLUSTER --data-dir %s > opa.yaml\n"
+		     "  opa run --server -c opa.yaml\n\n",
 	    url, c->data_dir, admin, token, c->data_dir, c->data_dir);
 	mem_free_secret(token, strlen(token));
 	if (fflush(stdout) != 0)

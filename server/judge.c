@@ -49,7 +49,8 @@ static enum gate_state
 blame(enum err_code code)
 {
 	return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_CONFLICT
-	    ? GATE_FAILED : GATE_COULD_NOT_RUN;
+	    ? GATE_FAILED
+	    : GATE_COULD_NOT_RUN;
 }
 
 static void
@@ -137,24 +138,25 @@ check_ownership(const struct judging *j, struct err *e)
 	for (size_t i = 0; i < d->bundles.count; i++)
 		if (!may_define(c, b[i].name))
 			return err_set(e, ERR_INVALID,
-			    DEFINITION_FILE ": bundles.%s: the server's "
+			    DEFINITION_FILE
+			    ": bundles.%s: the server's "
 			    "configuration does not let repository %s define "
 			    "this bundle",
 			    b[i].name, c->name);
 	if (!c->clusters && d->from_file && d->clusters.count > 0 &&
 	    strcmp(((const struct definition_cluster *)d->clusters.items)->name,
-	        "default") != 0)
+		"default") != 0)
 		return err_set(e, ERR_INVALID,
 		    DEFINITION_FILE ": clusters: another repository defines "
-		    "the clusters; remove them here");
+				    "the clusters; remove them here");
 	return ERR_OK;
 }
 
 static enum err_code
 read_commit(struct judging *j, struct err *e)
 {
-	enum err_code code = repo_tree(j->w->mirror, j->request->commit,
-	    &j->tree, e);
+	enum err_code code =
+	    repo_tree(j->w->mirror, j->request->commit, &j->tree, e);
 
 	if (code != ERR_OK) {
 		refuse(j, "hygiene", e);
@@ -190,8 +192,9 @@ answered(struct judging *j)
 		log_warn("verdict.reuse", "repo=%s error=\"%s\"",
 		    j->w->conf->name, e.text);
 	json_decref(known);
-	if (v == NULL || (v->state != GATE_PASSED && v->state != GATE_FAILED &&
-	    v->state != GATE_NO_TESTS)) {
+	if (v == NULL ||
+	    (v->state != GATE_PASSED && v->state != GATE_FAILED &&
+		v->state != GATE_NO_TESTS)) {
 		verdict_free(v);
 		return false;
 	}
@@ -247,8 +250,8 @@ static json_t *
 bundle_json(const struct bundle *b, json_t *artifact)
 {
 	return json_pack("{s:s,s:s,s:I,s:o,s:i,s:o}", "name", b->name,
-	    "content", b->content, "unpacked", (json_int_t)b->unpacked,
-	    "roots", strings_json(b->roots, b->root_count), "rego_version",
+	    "content", b->content, "unpacked", (json_int_t)b->unpacked, "roots",
+	    strings_json(b->roots, b->root_count), "rego_version",
 	    b->rego_version, "artifact",
 	    artifact != NULL ? artifact : json_null());
 }
@@ -261,12 +264,14 @@ build_one(struct judging *j, const struct bundle *b, struct err *e)
 	json_t *artifact = NULL;
 
 	if (store_has_content(j->w->store, b->name, b->content, &stored,
-	        NULL) != ERR_OK) {
-		enum err_code code = artifact_build(&artifact, j->w->desk,
-		    &j->job, b, e);
+		NULL) != ERR_OK) {
+		enum err_code code =
+		    artifact_build(&artifact, j->w->desk, &j->job, b, e);
 
-		counters_add(j->w->desk->counters, code == ERR_OK
-		    ? COUNTER_BUILDS_DONE : COUNTER_BUILDS_FAILED, 1);
+		counters_add(j->w->desk->counters,
+		    code == ERR_OK ? COUNTER_BUILDS_DONE
+				   : COUNTER_BUILDS_FAILED,
+		    1);
 		if (code != ERR_OK)
 			return code;
 	}
@@ -305,8 +310,8 @@ store_verdict(struct judging *j, struct err *e)
 {
 	const struct verdict *v = j->verdict;
 
-	counters_add(j->w->desk->counters, (enum counter)(
-	    COUNTER_VERDICTS_PASSED + (int)v->state), 1);
+	counters_add(j->w->desk->counters,
+	    (enum counter)(COUNTER_VERDICTS_PASSED + (int)v->state), 1);
 	log_write(v->state == GATE_PASSED ? LOG_INFO : LOG_WARN,
 	    v->state == GATE_PASSED ? "gate.passed" : "gate.rejected",
 	    "repo=%s commit=%s state=%s stage=%s passed=%zu failed=%zu "
@@ -316,7 +321,7 @@ store_verdict(struct judging *j, struct err *e)
 	    v->duration_ms);
 	return desk_tell(j->w->desk, LEDGER_VERDICT,
 	    json_pack("{s:s,s:s,s:o}", "repository", j->w->conf->name, "commit",
-	        j->request->commit, "verdict", verdict_json(v)),
+		j->request->commit, "verdict", verdict_json(v)),
 	    NULL, e);
 }
 
@@ -335,8 +340,8 @@ clusters_json(const struct definition *d)
 			    json_string(l[k].value));
 		(void)json_array_append_new(list,
 		    json_pack("{s:s,s:o,s:o}", "name", c[i].name, "labels",
-		        labels, "bundles",
-		        strings_json(c[i].bundles.items, c[i].bundles.count)));
+			labels, "bundles",
+			strings_json(c[i].bundles.items, c[i].bundles.count)));
 	}
 	return list;
 }
@@ -358,8 +363,9 @@ keep_assigned(struct worker *w)
 		AUTO_STR name = mem_printf("kept/%s", ids.ids[i]);
 
 		if (repo_set_ref(w->mirror, name, ids.ids[i], &e) != ERR_OK)
-			log_warn("commit.keep", "repo=%s commit=%s error=\"%s\"",
-			    w->conf->name, ids.ids[i], e.text);
+			log_warn("commit.keep",
+			    "repo=%s commit=%s error=\"%s\"", w->conf->name,
+			    ids.ids[i], e.text);
 	}
 	store_ids_clear(&ids);
 }
@@ -371,10 +377,10 @@ publish(struct judging *j, struct err *e)
 	json_t *reply = NULL;
 	enum err_code code = desk_tell(w->desk, LEDGER_PUBLISH,
 	    json_pack("{s:s,s:s,s:s,s:b,s:I,s:O,s:o}", "repository",
-	        w->conf->name, "commit", j->request->commit, "identity",
-	        j->verdict->identity, "owns_clusters", w->conf->clusters,
-	        "operation", (json_int_t)j->request->operation, "bundles",
-	        j->bundles, "clusters", clusters_json(j->definition)),
+		w->conf->name, "commit", j->request->commit, "identity",
+		j->verdict->identity, "owns_clusters", w->conf->clusters,
+		"operation", (json_int_t)j->request->operation, "bundles",
+		j->bundles, "clusters", clusters_json(j->definition)),
 	    &reply, e);
 
 	if (code != ERR_OK)
@@ -418,7 +424,7 @@ is_old_news(struct judging *j)
 
 	return j->verdict->state == GATE_COULD_NOT_RUN &&
 	    store_newest_verdict(j->w->store, j->w->conf->name,
-	        j->request->commit, &known, NULL) == ERR_OK &&
+		j->request->commit, &known, NULL) == ERR_OK &&
 	    strcmp(known.state, "could_not_run") == 0;
 }
 
@@ -430,7 +436,8 @@ judge(struct judging *j, struct err *e)
 	TRY(file_make_dirs(j->work, e));
 	code = find_verdict(j, e);
 	if (j->verdict == NULL || atomic_load(&j->w->desk->stopping))
-		return code != ERR_OK ? code
+		return code != ERR_OK
+		    ? code
 		    : err_set(e, ERR_UNAVAILABLE, "the server is stopping");
 	if (!is_old_news(j))
 		TRY(store_verdict(j, e));
@@ -460,8 +467,11 @@ judge_commit(struct worker *w, const struct judge_request *r,
 	j.minimum.strict = w->desk->conf->gate.minimum.strict;
 	j.minimum.coverage = w->desk->conf->gate.minimum.coverage;
 	j.job = (struct gate_job){ .repository = w->conf->name,
-		.work = j.work, .engine = &w->engine, .minimum = &j.minimum,
-		.sandbox = w->sandbox, .commands = w->desk->commands,
+		.work = j.work,
+		.engine = &w->engine,
+		.minimum = &j.minimum,
+		.sandbox = w->sandbox,
+		.commands = w->desk->commands,
 		.runner = &runner };
 	code = judge(&j, e);
 	if (code == ERR_OK) {

@@ -46,8 +46,8 @@ open_one(int *out, const struct sockaddr *sa, socklen_t len,
     const char *address, struct err *e)
 {
 	int on = 1;
-	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	    0);
+	int fd = socket(sa->sa_family,
+	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return err_errno(e, "listen %s: socket", address);
@@ -134,7 +134,8 @@ listeners_open(struct listeners *out, const char *address, size_t count,
 		return err_set(e, ERR_INVALID, "listen: %s: %s", address,
 		    gai_strerror(n));
 	memcpy(&sa, found->ai_addr, found->ai_addrlen);
-	code = check_free((struct sockaddr *)&sa, found->ai_addrlen, address, e);
+	code =
+	    check_free((struct sockaddr *)&sa, found->ai_addrlen, address, e);
 	while (code == ERR_OK && l.count < count) {
 		code = open_one(&l.fds[l.count], (struct sockaddr *)&sa,
 		    found->ai_addrlen, address, e);

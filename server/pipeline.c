@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bundler/bundle.h"
@@ -23,13 +24,22 @@
 #include "server/worker.h"
 #include "signing/digest.h"
 
-enum { PIPELINE_PROGRAM_MAX = 512 << 20 };
+enum { PIPELINE_PROGRAM_MAX = 512 << 20, PIPELINE_LOOK_MS = 1000 };
 
 /* One channel, and who waits for its replies. */
 struct line {
 	const char *name;
 	struct channel *channel;
 	struct caller **caller;
+};
+
+/* An engine or a local repository, as it was when the process gave up its
+ * rights. Landlock's rules are about files and not about their names: what was
+ * put in its place later (an upgrade), or came later, is out of reach, so the
+ * process ends and is started anew. */
+struct place {
+	const char *path;
+	struct stat st; /* st_ino 0: it was not there */
 };
 
 struct pipeline {
@@ -39,6 +49,8 @@ struct pipeline {
 	pthread_t *threads;
 	size_t count;
 	int signals;
+	struct place *places;
+	size_t place_count;
 };
 
 static const uint32_t pipeline_kinds[] = { LEDGER_CHANGED,
@@ -84,10 +96,28 @@ take(struct pipeline *p, struct line *l)
 	return true;
 }
 
+static bool
+is_replaced(const struct pipeline *p)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < p->place_count; i++) {
+		const struct place *place = &p->places[i];
+
+		if (stat(place->path, &st) != 0 ||
+		    (st.st_dev == place->st.st_dev &&
+		        st.st_ino == place->st.st_ino))
+			continue;
+		log_info("pipeline.renew", "path=%s", place->path);
+		return true;
+	}
+	return false;
+}
+
 static void
 serve(struct pipeline *p)
 {
-	for (;;) {
+	while (!is_replaced(p)) {
 		struct pollfd fds[4];
 
 		for (size_t i = 0; i < 3; i++)
@@ -95,7 +125,7 @@ serve(struct pipeline *p)
 				.fd = channel_fd(p->lines[i].channel),
 				.events = POLLIN };
 		fds[3] = (struct pollfd){ .fd = p->signals, .events = POLLIN };
-		if (poll(fds, 4, -1) < 0 && errno != EINTR)
+		if (poll(fds, 4, PIPELINE_LOOK_MS) < 0 && errno != EINTR)
 			assert(0 && "poll");
 		if (fds[3].revents != 0)
 			return;
@@ -191,9 +221,21 @@ digest_commands(const struct conf *c, char out[DIGEST_HEX_SIZE])
 	digest_end(d, out);
 }
 
-static enum err_code
-confine(const struct conf *c, struct err *e)
+static void
+note_place(struct pipeline *p, struct confine_path *out, const char *path)
 {
+	struct place *place = &p->places[p->place_count++];
+
+	place->path = path;
+	if (stat(path, &place->st) != 0)
+		place->st = (struct stat){ 0 };
+	*out = (struct confine_path){ path, CONFINE_PATH_READ, true };
+}
+
+static enum err_code
+confine(struct pipeline *p, struct err *e)
+{
+	const struct conf *c = p->desk.conf;
 	const struct conf_repository *r = c->repositories.items;
 	size_t room = 6 + 2 * c->repositories.count;
 	struct confine_path *paths = mem_array(room, sizeof *paths);
@@ -212,6 +254,7 @@ confine(const struct conf *c, struct err *e)
 	enum err_code code;
 	size_t n = 0;
 
+	p->places = mem_array(room, sizeof *p->places);
 	paths[n++] = (struct confine_path){ repos, write, false };
 	paths[n++] = (struct confine_path){ artifacts, write, false };
 	paths[n++] = (struct confine_path){ contents, write, false };
@@ -220,12 +263,10 @@ confine(const struct conf *c, struct err *e)
 	paths[n++] = (struct confine_path){ "/dev/null", write, true };
 	for (size_t i = 0; i < c->repositories.count; i++) {
 		if (r[i].engine.items[0][0] == '/')
-			paths[n++] = (struct confine_path){
-				r[i].engine.items[0], CONFINE_PATH_READ, true };
+			note_place(p, &paths[n++], r[i].engine.items[0]);
 		if (fetch_is_local(r[i].url))
-			paths[n++] = (struct confine_path){
-				fetch_local_path(r[i].url), CONFINE_PATH_READ,
-				true };
+			note_place(p, &paths[n++],
+			    fetch_local_path(r[i].url));
 	}
 	rules.path_count = n;
 	code = confine_self(&rules, e);
@@ -273,7 +314,7 @@ pipeline_main(const struct pipeline_setup *setup)
 	clean_work(setup->conf);
 	digest_commands(setup->conf, p.desk.commands);
 	if (catch_term(&p, &e) != ERR_OK || bundle_get_ready(&e) != ERR_OK ||
-	    confine(setup->conf, &e) != ERR_OK) {
+	    confine(&p, &e) != ERR_OK) {
 		log_error("pipeline.start", "error=\"%s\"", e.text);
 		return 1;
 	}

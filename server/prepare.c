@@ -54,8 +54,8 @@ make_folders(const struct conf *c, struct err *e)
 		TRY(file_make_dirs(path, e));
 	}
 	for (size_t i = 0; i < c->repositories.count; i++) {
-		AUTO_STR path = mem_printf("%s/repos/%s/incoming", c->data_dir,
-		    r[i].name);
+		AUTO_STR path =
+		    mem_printf("%s/repos/%s/incoming", c->data_dir, r[i].name);
 
 		TRY(file_make_dirs(path, e));
 	}

@@ -229,6 +229,8 @@ log_end(enum process_id id, int status)
 	if (WIFSIGNALED(status))
 		log_error("process.died", "process=%s signal=%d",
 		    process_names[id], WTERMSIG(status));
+	else if (WEXITSTATUS(status) == 0)
+		log_info("process.renewed", "process=%s", process_names[id]);
 	else
 		log_error("process.died", "process=%s status=%d",
 		    process_names[id], WEXITSTATUS(status));

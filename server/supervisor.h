@@ -35,7 +35,7 @@ enum {
 	SUPERVISOR_ARGS_MAX = 4096, /* of one run */
 	SUPERVISOR_BACKOFF_MIN_MS = 100,
 	SUPERVISOR_BACKOFF_MAX_MS = 5000,
-	SUPERVISOR_STOP_MS = 10000  /* for a graceful end of all */
+	SUPERVISOR_STOP_MS = 10000 /* for a graceful end of all */
 };
 
 /* Runs the server until SIGTERM or SIGINT. Returns the exit status. */

@@ -11,8 +11,8 @@
 #include "server/judge.h"
 
 enum {
-	WORKER_COMMITS_STEP = 500,   /* of one LEDGER_COMMITS */
-	WORKER_LINE_MAX = 10000,     /* commits of history made known */
+	WORKER_COMMITS_STEP = 500, /* of one LEDGER_COMMITS */
+	WORKER_LINE_MAX = 10000,   /* commits of history made known */
 	WORKER_RETRY_MIN_MS = 1000,
 	WORKER_RETRY_MAX_MS = 300000,
 	WORKER_IDLE_MS = 1000
@@ -53,7 +53,7 @@ record(struct worker *w, int64_t line, json_t *commits, struct err *e)
 {
 	return desk_tell(w->desk, LEDGER_COMMITS,
 	    json_pack("{s:s,s:I,s:o}", "repository", w->conf->name, "line",
-	        (json_int_t)line, "commits", commits),
+		(json_int_t)line, "commits", commits),
 	    NULL, e);
 }
 
@@ -98,7 +98,7 @@ worker_record_one(struct worker *w, const char *commit, struct err *e)
 	int64_t known_line, depth;
 
 	if (store_commit_place(w->store, w->conf->name, commit, &known_line,
-	        &depth, NULL) == ERR_OK)
+		&depth, NULL) == ERR_OK)
 		return ERR_OK;
 	TRY(repo_line(w->mirror, commit, NULL, 1, &line, e));
 	assert(line.count == 1);
@@ -134,7 +134,8 @@ depth_of_base(struct worker *w)
 
 	if (repo_get_ref(w->mirror, "base", base, NULL) == ERR_OK &&
 	    store_commit_place(w->store, w->conf->name, base, &line, &depth,
-	        NULL) == ERR_OK && line == w->line)
+		NULL) == ERR_OK &&
+	    line == w->line)
 		return depth;
 	return 0;
 }
@@ -178,7 +179,7 @@ begin(struct worker *w)
 		    w->conf->name, e.text);
 		desk_wait(w->desk, &w->seen, wait);
 		wait = wait * 2 < WORKER_RETRY_MAX_MS ? wait * 2
-		                                      : WORKER_RETRY_MAX_MS;
+						      : WORKER_RETRY_MAX_MS;
 	}
 	return false;
 }
@@ -188,8 +189,8 @@ begin(struct worker *w)
 static void
 back_off(struct worker *w)
 {
-	w->again_wait_ms = w->again_wait_ms == 0
-	    ? WORKER_RETRY_MIN_MS : w->again_wait_ms * 2;
+	w->again_wait_ms = w->again_wait_ms == 0 ? WORKER_RETRY_MIN_MS
+						 : w->again_wait_ms * 2;
 	if (w->again_wait_ms > WORKER_RETRY_MAX_MS)
 		w->again_wait_ms = WORKER_RETRY_MAX_MS;
 	w->again_ms = clock_mono_ms() + w->again_wait_ms;
@@ -219,8 +220,8 @@ static bool
 is_open(struct worker *w, const char *commit)
 {
 	struct store_verdict v;
-	enum err_code code = store_newest_verdict(w->store, w->conf->name,
-	    commit, &v, NULL);
+	enum err_code code =
+	    store_newest_verdict(w->store, w->conf->name, commit, &v, NULL);
 
 	return code == ERR_NOT_FOUND ||
 	    (code == ERR_OK && strcmp(v.state, "could_not_run") == 0);
@@ -250,11 +251,12 @@ next_commit(struct worker *w, char out[TREE_ID_SIZE])
 		(void)snprintf(out, TREE_ID_SIZE, "%s", w->followed);
 		return true;
 	}
-	if (store_commits_unpublished(w->store, w->conf->name, w->line, 1,
-	        &ids, NULL) == ERR_OK && first_id(&ids, out))
+	if (store_commits_unpublished(w->store, w->conf->name, w->line, 1, &ids,
+		NULL) == ERR_OK &&
+	    first_id(&ids, out))
 		return true;
 	return store_commits_without_verdict(w->store, w->conf->name, w->line,
-	           w->base, 1, &ids, NULL) == ERR_OK &&
+		   w->base, 1, &ids, NULL) == ERR_OK &&
 	    first_id(&ids, out);
 }
 
@@ -266,8 +268,7 @@ is_suspended(struct worker *w)
 	struct store_repository r;
 	bool suspended;
 
-	if (store_repository_state(w->store, w->conf->name, &r, NULL) !=
-	    ERR_OK)
+	if (store_repository_state(w->store, w->conf->name, &r, NULL) != ERR_OK)
 		return false;
 	suspended = r.suspended;
 	store_repository_clear(&r);
@@ -292,8 +293,8 @@ do_fetch(struct worker *w)
 	struct err e = { 0 };
 
 	if (worker_fetch(w, &e) != ERR_OK)
-		log_warn("fetch.failed", "repo=%s error=\"%s\"",
-		    w->conf->name, e.text);
+		log_warn("fetch.failed", "repo=%s error=\"%s\"", w->conf->name,
+		    e.text);
 }
 
 static int64_t
@@ -301,7 +302,7 @@ idle_ms(struct worker *w, bool suspended)
 {
 	int64_t due = watch_due_ms(w->watch, clock_mono_ms());
 	int64_t wait = fetch_is_local(w->conf->url) ? WATCH_LOCAL_EVERY_MS
-	                                            : WORKER_IDLE_MS;
+						    : WORKER_IDLE_MS;
 
 	if (suspended || due > wait)
 		return wait;

@@ -6,9 +6,9 @@
  * over when idle, and carries out operators' operations that need Git. Owns its
  * libgit2 handles and its read-only store. */
 
+#include "clusters/store.h"
 #include "policies/repo.h"
 #include "policies/watch.h"
-#include "clusters/store.h"
 #include "server/desk.h"
 
 struct worker {
@@ -19,7 +19,8 @@ struct worker {
 	struct store *store; /* NULL until it could be opened */
 	struct desk_runner runner;
 	struct gate_engine engine;
-	struct timespec engine_changed; /* of the program's file; 0: not asked */
+	struct timespec
+	    engine_changed; /* of the program's file; 0: not asked */
 	char sandbox[64];
 
 	/* What the ledger is told. */
@@ -33,9 +34,9 @@ struct worker {
 	int64_t last_fetch_ms, last_success_ms;
 	char last_error[512];
 
-	int64_t again_ms;  /* when what could not run is tried again */
+	int64_t again_ms; /* when what could not run is tried again */
 	int64_t again_wait_ms;
-	uint64_t seen;     /* news */
+	uint64_t seen; /* news */
 };
 
 /* Runs until the desk is stopping. */

@@ -13,10 +13,10 @@ static void
 alarm_set(struct worker *w, const char *kind, const char *tip,
     const char *message)
 {
-	const char *before = json_string_value(json_object_get(w->alarm,
-	    "kind"));
-	const char *before_tip = json_string_value(json_object_get(w->alarm,
-	    "tip"));
+	const char *before =
+	    json_string_value(json_object_get(w->alarm, "kind"));
+	const char *before_tip =
+	    json_string_value(json_object_get(w->alarm, "tip"));
 
 	w->state = "alarm";
 	/* The same alarm keeps the time when it began. */
@@ -135,8 +135,7 @@ consider(struct worker *w, const char *tip, struct err *e)
 /* ---- one fetch ---- */
 
 static enum err_code
-take_in(struct worker *w, const char *incoming, const char *tip,
-    struct err *e)
+take_in(struct worker *w, const char *incoming, const char *tip, struct err *e)
 {
 	TRY(repo_take_in(w->mirror, incoming, tip, e));
 	TRY(repo_set_ref(w->mirror, "tip", tip, e));
@@ -243,8 +242,8 @@ worker_fetch(struct worker *w, struct err *e)
 		(void)snprintf(r.message, sizeof r.message, "%s", e->text);
 	code = settle(w, &r, incoming, e);
 	if (file_remove_tree(incoming, &removing) != ERR_OK)
-		log_warn("fetch.remove", "repo=%s error=\"%s\"",
-		    w->conf->name, removing.text);
+		log_warn("fetch.remove", "repo=%s error=\"%s\"", w->conf->name,
+		    removing.text);
 	return code;
 }
 

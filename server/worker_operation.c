@@ -24,8 +24,9 @@ tell_running(struct worker *w, int64_t id, const char *commit)
 {
 	AUTO_STR progress = mem_printf("testing and building %.8s", commit);
 
-	tell(w, json_pack("{s:I,s:s,s:s,s:s}", "id", (json_int_t)id, "state",
-	    "running", "progress", progress, "resolved", commit));
+	tell(w,
+	    json_pack("{s:I,s:s,s:s,s:s}", "id", (json_int_t)id, "state",
+		"running", "progress", progress, "resolved", commit));
 }
 
 static void
@@ -37,9 +38,10 @@ tell_done(struct worker *w, int64_t id)
 static void
 tell_failed(struct worker *w, int64_t id, const struct err *e)
 {
-	tell(w, json_pack("{s:I,s:s,s:{s:s,s:s}}", "id", (json_int_t)id,
-	    "state", "failed", "error", "code", err_name(e->code), "message",
-	    e->text));
+	tell(w,
+	    json_pack("{s:I,s:s,s:{s:s,s:s}}", "id", (json_int_t)id, "state",
+		"failed", "error", "code", err_name(e->code), "message",
+		e->text));
 }
 
 static enum err_code
@@ -100,10 +102,11 @@ worker_operation(struct worker *w, const struct store_operation *op)
 		code = judged(w, op, !published, &e);
 	}
 	if (code != ERR_OK && e.code == ERR_UNAVAILABLE &&
-	    strcmp(op->kind, "fetch") != 0 && !atomic_load(&w->desk->stopping)) {
+	    strcmp(op->kind, "fetch") != 0 &&
+	    !atomic_load(&w->desk->stopping)) {
 		/* A process was restarted meanwhile: it is begun again. */
-		log_warn("operation.again", "operation=%" PRId64 " error=\"%s\"",
-		    op->id, e.text);
+		log_warn("operation.again",
+		    "operation=%" PRId64 " error=\"%s\"", op->id, e.text);
 		desk_wait(w->desk, &w->seen, 200);
 		return;
 	}
