@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "clusters/payload.h"
 #include "clusters/store_view.h"
 #include "core/buf.h"
 #include "core/file.h"
@@ -120,25 +121,19 @@ get_blob(struct catalog *c, const struct catalog *previous,
 	return ERR_OK;
 }
 
-static const char *
-text_of(const json_t *row, const char *key)
-{
-	return json_string_value(json_object_get(row, key));
-}
-
 static enum err_code
 add_entry(struct catalog *c, const json_t *row, const char *data_dir,
     const struct catalog *previous, struct err *e)
 {
-	const char *sha256 = text_of(row, "sha256");
+	const char *sha256 = payload_text(row, "sha256");
 	const struct catalog_blob *blob;
 
 	TRY(get_blob(c, previous, data_dir, sha256,
 	    json_integer_value(json_object_get(row, "size")), &blob, e));
 	c->entries[c->count++] = (struct catalog_entry){
-		.cluster = text_of(row, "cluster"),
-		.bundle = text_of(row, "bundle"),
-		.revision = text_of(row, "revision"),
+		.cluster = payload_text(row, "cluster"),
+		.bundle = payload_text(row, "bundle"),
+		.revision = payload_text(row, "revision"),
 		.sha256 = blob->sha256,
 		.etag = blob->etag,
 		.data = blob->data,
@@ -174,7 +169,8 @@ add_entries(struct catalog *c, const char *data_dir,
 			continue;
 		c->missing++;
 		log_error("catalog.missing", "cluster=%s bundle=%s error=%s",
-		    text_of(row, "cluster"), text_of(row, "bundle"), why.text);
+		    payload_text(row, "cluster"), payload_text(row, "bundle"),
+		    why.text);
 	}
 	c->by_bundle = mem_array(c->count, sizeof *c->by_bundle);
 	for (i = 0; i < c->count; i++)
@@ -195,12 +191,12 @@ add_tokens(struct catalog *c)
 		struct catalog_token *t = &c->tokens[c->token_count++];
 
 		(void)snprintf(t->digest, sizeof t->digest, "%s",
-		    text_of(row, "digest"));
-		t->name = text_of(row, "name");
-		t->role = strcmp(text_of(row, "role"), "admin") == 0
+		    payload_text(row, "digest"));
+		t->name = payload_text(row, "name");
+		t->role = strcmp(payload_text(row, "role"), "admin") == 0
 		    ? CATALOG_ADMIN
 		    : CATALOG_ENGINE;
-		t->cluster = text_of(row, "cluster");
+		t->cluster = payload_text(row, "cluster");
 		t->expires_ms =
 		    json_integer_value(json_object_get(row, "expires_ms"));
 	}

@@ -261,8 +261,8 @@ put_cluster(struct store *s, const struct publication *p, const json_t *item,
 	json_t *bundle;
 	size_t i;
 
-	if (json_unpack_ex(payload_unconst(item), &why, 0, "{s:s, s:o, s:o !}", "name",
-		&name, "labels", &labels, "bundles", &bundles) != 0)
+	if (json_unpack_ex(payload_unconst(item), &why, 0, "{s:s, s:o, s:o !}",
+		"name", &name, "labels", &labels, "bundles", &bundles) != 0)
 		return payload_error(&why, "cluster", e);
 	if (!spec_is_name(name) || !json_is_array(bundles))
 		return err_set(e, ERR_INVALID,

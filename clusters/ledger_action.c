@@ -61,7 +61,8 @@ read_fields(const struct action *a, struct err *e, const char *format, ...)
 	int result;
 
 	va_start(ap, format);
-	result = json_vunpack_ex(payload_unconst(a->payload), &why, 0, format, ap);
+	result =
+	    json_vunpack_ex(payload_unconst(a->payload), &why, 0, format, ap);
 	va_end(ap);
 	if (result != 0)
 		return payload_error(&why, a->name, e);

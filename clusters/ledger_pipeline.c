@@ -62,9 +62,9 @@ check_alarm(const json_t *alarm, struct err *e)
 
 	if (json_is_null(alarm))
 		return ERR_OK;
-	if (json_unpack_ex(payload_unconst(alarm), &why, 0, "{s:s, s:s, s:s, s:I !}",
-		"kind", &kind, "message", &message, "tip", &tip, "since_ms",
-		&since_ms) != 0)
+	if (json_unpack_ex(payload_unconst(alarm), &why, 0,
+		"{s:s, s:s, s:s, s:I !}", "kind", &kind, "message", &message,
+		"tip", &tip, "since_ms", &since_ms) != 0)
 		return payload_error(&why, "alarm", e);
 	TRY(check_text("alarm", message, e));
 	return check_id("alarm: tip", tip, true, e);
@@ -195,9 +195,9 @@ ledger_commits(struct ledger_context *c, const json_t *payload, json_t **reply,
 	size_t i;
 
 	(void)reply;
-	if (json_unpack_ex(payload_unconst(payload), &why, 0, "{s:s, s:I, s:o !}",
-		"repository", &repository, "line", &line, "commits",
-		&commits) != 0)
+	if (json_unpack_ex(payload_unconst(payload), &why, 0,
+		"{s:s, s:I, s:o !}", "repository", &repository, "line", &line,
+		"commits", &commits) != 0)
 		return payload_error(&why, "commits", e);
 	if (!json_is_array(commits) || line < -1)
 		return err_set(e, ERR_INVALID,
@@ -271,12 +271,12 @@ ledger_verdict(struct ledger_context *c, const json_t *payload, json_t **reply,
 	bool added;
 	enum err_code code;
 
-	if (json_unpack_ex(payload_unconst(payload), &why, 0, "{s:s, s:s, s:o !}",
-		"repository", &repository, "commit", &commit, "verdict",
-		&verdict) != 0)
+	if (json_unpack_ex(payload_unconst(payload), &why, 0,
+		"{s:s, s:s, s:o !}", "repository", &repository, "commit",
+		&commit, "verdict", &verdict) != 0)
 		return payload_error(&why, "verdict", e);
-	if (json_unpack_ex(payload_unconst(verdict), &why, 0, "{s:s, s:s}", "state",
-		&state, "identity", &identity) != 0)
+	if (json_unpack_ex(payload_unconst(verdict), &why, 0, "{s:s, s:s}",
+		"state", &state, "identity", &identity) != 0)
 		return payload_error(&why, "verdict", e);
 	TRY(check_verdict(state, identity, e));
 	TRY(store_commit_place(c->store, repository, commit, &line, &depth, e));
@@ -321,8 +321,8 @@ ledger_operation(struct ledger_context *c, const json_t *payload,
 	if (!is_one_of(p.state, states))
 		return err_set(e, ERR_INVALID, "operation: unknown state");
 	if (error != NULL &&
-	    json_unpack_ex(payload_unconst(error), &why, 0, "{s:s, s:s !}", "code",
-		&code, "message", &message) != 0)
+	    json_unpack_ex(payload_unconst(error), &why, 0, "{s:s, s:s !}",
+		"code", &code, "message", &message) != 0)
 		return payload_error(&why, "operation: error", e);
 	TRY(check_text("operation: progress", p.progress, e));
 	TRY(check_id("operation: resolved", p.resolved, true, e));

@@ -2,6 +2,12 @@
 
 #include <stdint.h>
 
+const char *
+payload_text(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
 json_t *
 payload_unconst(const json_t *j)
 {

@@ -5,18 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusters/payload.h"
 #include "clusters/store_view.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/spec.h"
 #include "core/text.h"
-
-static void
-decref(json_t **j)
-{
-	json_decref(*j);
-}
-#define AUTO_JSON __attribute__((cleanup(decref))) json_t *
 
 struct snapshot {
 	struct store *store; /* NULL: somebody else's */
@@ -46,12 +40,6 @@ snapshot_end(struct snapshot *at)
 		NULL                                                         \
 	};                                                                   \
 	TRY(snapshot_begin(&snapshot_, s, e))
-
-static const char *
-text_of(const json_t *row, const char *key)
-{
-	return json_string_value(json_object_get(row, key));
-}
 
 static enum err_code
 page_limit(const struct view_page *page, int64_t *limit, struct err *e)
@@ -189,7 +177,8 @@ static enum err_code
 shape_assignment(struct store *s, json_t *row, struct err *e)
 {
 	AUTO_JSON contents = NULL;
-	AUTO_STR etag = mem_printf("\"sha256:%s\"", text_of(row, "artifact"));
+	AUTO_STR etag =
+	    mem_printf("\"sha256:%s\"", payload_text(row, "artifact"));
 	json_t *list = json_array();
 	json_t *item;
 	size_t i;
@@ -197,8 +186,8 @@ shape_assignment(struct store *s, json_t *row, struct err *e)
 	json_object_del(row, "artifact");
 	json_object_set_new(row, "etag", json_string(etag));
 	json_object_set_new(row, "quarantined", list);
-	TRY(store_view_quarantine(s, text_of(row, "cluster"),
-	    text_of(row, "bundle"), &contents, e));
+	TRY(store_view_quarantine(s, payload_text(row, "cluster"),
+	    payload_text(row, "bundle"), &contents, e));
 	json_array_foreach(contents, i, item)
 		json_array_append(list, json_object_get(item, "content"));
 	return ERR_OK;
@@ -236,11 +225,12 @@ view_assignments(struct store *s, const char *bundle, const json_t *clusters,
 	AUTO_JSON body = json_object();
 	json_t *list;
 
+	SNAPSHOT(s, e);
 	TRY(add_assignments(s, body, NULL, bundle, e));
 	list = json_object_get(body, "assignments");
 	for (size_t i = json_array_size(list); clusters != NULL && i-- > 0;)
 		if (!names_hold(clusters,
-			text_of(json_array_get(list, i), "cluster")))
+			payload_text(json_array_get(list, i), "cluster")))
 			json_array_remove(list, i);
 	*out = STEAL(body);
 	return ERR_OK;
@@ -251,7 +241,7 @@ view_assignments(struct store *s, const char *bundle, const json_t *clusters,
 static enum err_code
 shape_revision(struct store *s, json_t *row, struct err *e)
 {
-	const char *sha256 = text_of(row, "sha256");
+	const char *sha256 = payload_text(row, "sha256");
 	json_t *artifact = json_null();
 
 	(void)s;
@@ -276,7 +266,7 @@ static enum err_code
 shape_bundle(struct store *s, json_t *row, struct err *e)
 {
 	AUTO_JSON latest = NULL;
-	const char *name = text_of(row, "name");
+	const char *name = payload_text(row, "name");
 
 	TRY(store_view_revisions(s, name, NULL, 1, &latest, e));
 	TRY(shape_all(s, latest, shape_revision, e));
@@ -294,8 +284,8 @@ shape_commit(struct store *s, json_t *row, struct err *e)
 {
 	json_t *runs;
 
-	TRY(store_view_runs_in(s, text_of(row, "repository"),
-	    text_of(row, "revision"), &runs, e));
+	TRY(store_view_runs_in(s, payload_text(row, "repository"),
+	    payload_text(row, "revision"), &runs, e));
 	json_object_set_new(row, "runs_in", runs);
 	return ERR_OK;
 }
@@ -309,8 +299,8 @@ add_verdicts(struct store *s, json_t *row, struct err *e)
 	size_t i;
 
 	json_object_set_new(row, "verdicts", list);
-	TRY(store_view_verdicts(s, text_of(row, "repository"),
-	    text_of(row, "revision"), &rows, e));
+	TRY(store_view_verdicts(s, payload_text(row, "repository"),
+	    payload_text(row, "revision"), &rows, e));
 	json_array_foreach(rows, i, item) {
 		json_t *report = json_object_get(item, "report");
 
@@ -325,8 +315,8 @@ add_revisions(struct store *s, json_t *row, struct err *e)
 {
 	AUTO_JSON rows = NULL;
 
-	TRY(store_view_commit_revisions(s, text_of(row, "repository"),
-	    text_of(row, "revision"), &rows, e));
+	TRY(store_view_commit_revisions(s, payload_text(row, "repository"),
+	    payload_text(row, "revision"), &rows, e));
 	TRY(shape_all(s, rows, shape_revision, e));
 	json_object_set_new(row, "bundles", STEAL(rows));
 	return ERR_OK;
@@ -351,8 +341,8 @@ commits_start(struct store *s, const char *repository, const char *next,
 		return err_set(e, ERR_INVALID,
 		    "repository: there are several; say which");
 	(void)snprintf(out->repository, sizeof out->repository, "%s",
-	    text_of(json_array_get(rows, 0), "repository"));
-	commit = text_of(json_array_get(rows, 0), "commit");
+	    payload_text(json_array_get(rows, 0), "repository"));
+	commit = payload_text(json_array_get(rows, 0), "commit");
 	if (next != NULL)
 		commit = next;
 	if (commit != NULL)
@@ -468,7 +458,8 @@ bundle_repository(struct store *s, const char *bundle,
 
 	TRY(store_view_bundles(s, bundle, NULL, 1, &rows, e));
 	TRY(only_row(rows, &row, e, "bundle", bundle));
-	(void)snprintf(out, STORE_NAME_SIZE, "%s", text_of(row, "repository"));
+	(void)snprintf(out, STORE_NAME_SIZE, "%s",
+	    payload_text(row, "repository"));
 	return ERR_OK;
 }
 
@@ -537,7 +528,7 @@ view_artifact(struct store *s, const char *bundle, const char *rev,
 static enum err_code
 shape_cluster(struct store *s, json_t *row, struct err *e)
 {
-	return add_assignments(s, row, text_of(row, "name"), NULL, e);
+	return add_assignments(s, row, payload_text(row, "name"), NULL, e);
 }
 
 enum err_code

@@ -1,3 +1,17 @@
+/* Revs: what people write for a commit, found among those that are known. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clusters/payload.h"
+#include "clusters/store_view.h"
+#include "clusters/view.h"
+#include "core/spec.h"
+#include "core/text.h"
+
+enum { VIEW_PREFIX_MIN = 4, VIEW_REV_MAX = 512, VIEW_STEPS_MAX = 1000000 };
+
 struct rev_parts {
 	char repository[STORE_NAME_SIZE]; /* "" when not said */
 	char base[VIEW_REV_MAX];
@@ -64,12 +78,12 @@ pick_rev(const json_t *rows, const char *rev, struct view_rev *out,
 		    "%s names several commits; write more digits, or "
 		    "REPOSITORY@%s",
 		    rev, rev);
-	if (row == NULL || text_of(row, "commit") == NULL)
+	if (row == NULL || payload_text(row, "commit") == NULL)
 		return err_set(e, ERR_NOT_FOUND, "no commit %s is known", rev);
 	(void)snprintf(out->repository, sizeof out->repository, "%s",
-	    text_of(row, "repository"));
+	    payload_text(row, "repository"));
 	(void)snprintf(out->commit, sizeof out->commit, "%s",
-	    text_of(row, "commit"));
+	    payload_text(row, "commit"));
 	return ERR_OK;
 }
 
@@ -78,7 +92,9 @@ static enum err_code
 find_base(struct store *s, const char *repository, const char *base,
     const char *rev, struct view_rev *out, struct err *e)
 {
-@@	size_t len = strlen(base);
+	AUTO_JSON rows = NULL;
+	AUTO_JSON found = NULL;
+	size_t len = strlen(base);
 
 	TRY(store_view_branch(s, repository, base, &rows, e));
 	if (json_array_size(rows) > 0)

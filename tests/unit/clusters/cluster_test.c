@@ -602,7 +602,7 @@ test_rollback_that_has_to_be_built(void **state)
 		.commit = 2,
 		.bundles = { { "authz", 'b', NULL } },
 		.clusters = { { "prod", "authz" } } };
-	struct store_operations pending;
+	struct store_operation pending;
 	json_t *body;
 	char text[16];
 
@@ -611,14 +611,13 @@ test_rollback_that_has_to_be_built(void **state)
 	assert_int_equal(world_action(&w, roll_back(to), &body), ERR_OK);
 	p.operation = operation_of(body);
 	world_reopen(&w);
-	assert_int_equal(store_pending_operations(w.context.store, "policies",
+	assert_int_equal(store_next_operation(w.context.store, "policies",
 			     &pending, &w.e),
 	    ERR_OK);
-	assert_int_equal(pending.count, 1);
-	assert_int_equal(pending.items[0].id, p.operation);
-	assert_string_equal(pending.items[0].resolved, to);
-	assert_string_equal(pending.items[0].bundle, "authz");
-	store_operations_clear(&pending);
+	assert_int_equal(pending.id, p.operation);
+	assert_string_equal(pending.resolved, to);
+	assert_string_equal(pending.bundle, "authz");
+	store_operation_clear(&pending);
 	assert_int_equal(world_run(&w, ledger_operation,
 			     json_pack("{s:I, s:s, s:s}", "id",
 				 (json_int_t)p.operation, "state", "running",
