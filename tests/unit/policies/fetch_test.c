@@ -232,11 +232,11 @@ test_what_is_not_there(void **state)
 	s.branch = NULL;
 	assert_outcome(fetch(&s, ""), FETCH_EMPTY, "no branch");
 	s.url = fixture_path("plain");
-	assert_outcome(fetch(&s, ""), FETCH_UNREACHABLE, "connect");
+	assert_outcome(fetch(&s, ""), FETCH_UNREACHABLE, "no Git repository");
 	s.url = fixture_path("none");
-	assert_outcome(fetch(&s, ""), FETCH_UNREACHABLE, "connect");
+	assert_outcome(fetch(&s, ""), FETCH_UNREACHABLE, "no Git repository");
 	s.url = fixture_path("file");
-	assert_outcome(fetch(&s, ""), FETCH_UNREACHABLE, "connect");
+	assert_outcome(fetch(&s, ""), FETCH_UNREACHABLE, "no Git repository");
 	sh("cd r; git checkout -q --detach; git branch -q -D main other\n"
 	   "git tag kept");
 	s.url = fixture_path("r");
