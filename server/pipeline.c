@@ -53,16 +53,16 @@ struct pipeline {
 	size_t place_count;
 };
 
-static const uint32_t pipeline_kinds[] = { LEDGER_CHANGED,
-	SUPERVISOR_RESTARTED, 0 };
+static const uint32_t pipeline_kinds[] = { LEDGER_CHANGED, SUPERVISOR_RESTARTED,
+	0 };
 
 /* ---- messages ---- */
 
 static void
 restarted(struct pipeline *p, const struct message *m)
 {
-	const char *name = json_string_value(json_object_get(m->payload,
-	    "process"));
+	const char *name =
+	    json_string_value(json_object_get(m->payload, "process"));
 
 	for (size_t i = 0; name != NULL && i < 3; i++)
 		if (strcmp(p->lines[i].name, name) == 0)
@@ -75,8 +75,8 @@ take(struct pipeline *p, struct line *l)
 {
 	struct message m = { 0 };
 	struct err e = { 0 };
-	enum err_code code = channel_receive(l->channel, &m, pipeline_kinds, 0,
-	    &e);
+	enum err_code code =
+	    channel_receive(l->channel, &m, pipeline_kinds, 0, &e);
 
 	if (code == ERR_UNAVAILABLE)
 		return false;
@@ -106,7 +106,7 @@ is_replaced(const struct pipeline *p)
 
 		if (stat(place->path, &st) != 0 ||
 		    (st.st_dev == place->st.st_dev &&
-		        st.st_ino == place->st.st_ino))
+			st.st_ino == place->st.st_ino))
 			continue;
 		log_info("pipeline.renew", "path=%s", place->path);
 		return true;
@@ -123,7 +123,8 @@ serve(struct pipeline *p)
 		for (size_t i = 0; i < 3; i++)
 			fds[i] = (struct pollfd){
 				.fd = channel_fd(p->lines[i].channel),
-				.events = POLLIN };
+				.events = POLLIN
+			};
 		fds[3] = (struct pollfd){ .fd = p->signals, .events = POLLIN };
 		if (poll(fds, 4, PIPELINE_LOOK_MS) < 0 && errno != EINTR)
 			assert(0 && "poll");
@@ -208,8 +209,9 @@ digest_commands(const struct conf *c, char out[DIGEST_HEX_SIZE])
 	for (size_t i = 0; i < c->gate.commands.count; i++) {
 		AUTO_BUF program = { 0 };
 		AUTO_STR limits = mem_printf("%s %" PRId64 " %" PRId64
-		    " %" PRId64 " %" PRId64, k[i].name, k[i].scratch,
-		    k[i].processes, k[i].memory, k[i].timeout);
+					     " %" PRId64 " %" PRId64,
+		    k[i].name, k[i].scratch, k[i].processes, k[i].memory,
+		    k[i].timeout);
 
 		buf_init(&program, PIPELINE_PROGRAM_MAX);
 		/* One that cannot be read cannot be run either. */
@@ -265,8 +267,7 @@ confine(struct pipeline *p, struct err *e)
 		if (r[i].engine.items[0][0] == '/')
 			note_place(p, &paths[n++], r[i].engine.items[0]);
 		if (fetch_is_local(r[i].url))
-			note_place(p, &paths[n++],
-			    fetch_local_path(r[i].url));
+			note_place(p, &paths[n++], fetch_local_path(r[i].url));
 	}
 	rules.path_count = n;
 	code = confine_self(&rules, e);

@@ -214,11 +214,13 @@ tell_restarted(struct supervisor *sv, enum process_id id)
 	struct err e = { 0 };
 
 	/* Who misses it runs into its request's deadline instead. */
-	if (id != PIPELINE && channel_send(sv->to_pipeline,
-	    SUPERVISOR_RESTARTED, 0, 0, payload, NULL, 0, 0, &e) != ERR_OK)
+	if (id != PIPELINE &&
+	    channel_send(sv->to_pipeline, SUPERVISOR_RESTARTED, 0, 0, payload,
+		NULL, 0, 0, &e) != ERR_OK)
 		log_warn("process.tell", "to=pipeline error=\"%s\"", e.text);
-	if (id != HTTP && channel_send(sv->to_http, SUPERVISOR_RESTARTED, 0, 0,
-	    payload, NULL, 0, 0, &e) != ERR_OK)
+	if (id != HTTP &&
+	    channel_send(sv->to_http, SUPERVISOR_RESTARTED, 0, 0, payload, NULL,
+		0, 0, &e) != ERR_OK)
 		log_warn("process.tell", "to=http error=\"%s\"", e.text);
 	json_decref(payload);
 }
@@ -359,8 +361,8 @@ take_request(struct supervisor *sv)
 {
 	struct message m = { 0 };
 	struct err e = { 0 };
-	enum err_code code = channel_receive(sv->to_pipeline, &m,
-	    children_kinds, 0, &e);
+	enum err_code code =
+	    channel_receive(sv->to_pipeline, &m, children_kinds, 0, &e);
 
 	if (code == ERR_OK)
 		children_handle(sv->children, &m);
@@ -445,8 +447,8 @@ set_up(struct supervisor *sv, struct err *e)
 	for (int pair = 0; pair < PAIRS; pair++)
 		TRY(channel_pair(sv->pairs[pair], e));
 	sv->counters = make_counters(c);
-	sv->to_pipeline = channel_new(sv->pairs[PIPELINE_SUPERVISOR][1],
-	    "pipeline");
+	sv->to_pipeline =
+	    channel_new(sv->pairs[PIPELINE_SUPERVISOR][1], "pipeline");
 	sv->to_http = channel_new(sv->pairs[HTTP_SUPERVISOR][1], "http");
 	sv->children = children_new(c, sv->to_pipeline);
 	return greeting_print(c, sv->listeners.address, e);

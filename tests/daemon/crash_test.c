@@ -192,9 +192,8 @@ SCENARIO(at_every_step_of_a_publication)
 		look();
 	}
 	assert_int_equal(book.seen_count, 1 + sizeof steps / sizeof *steps);
-	/* What was begun and never ended is not left behind. */
-	daemon_sh("test -z \"$(ls data/work)\" && "
-		  "test -z \"$(ls data/repos/remote/incoming)\"");
+	daemon_wait("what was begun and never ended is removed", is_tidy, NULL,
+	    DAEMON_DEADLINE_MS);
 }
 
 SCENARIO(a_restart_serves_before_it_looks_at_git)

@@ -112,6 +112,27 @@ SCENARIO(a_lost_mirror_is_made_again)
 	daemon_wait_served(daemon_level(3));
 }
 
+/* An upgrade of the engine, and a repository that was put in place of another,
+ * are used without a restart of the server. */
+SCENARIO(what_was_replaced_is_used)
+{
+	const char *one = daemon_level(1);
+	const char *opa = daemon_path("opa");
+	const char *two, *three;
+
+	daemon_sh("cp '%s' opa", engine_opa());
+	daemon_start(&(struct daemon_options){ .opa = opa });
+	daemon_wait_served(one);
+	daemon_sh("cp '%s' opa.new && mv opa.new opa", engine_opa());
+	two = daemon_level(2);
+	daemon_wait_served(two);
+	daemon_sh("cp -r remote.git new.git && mv remote.git old.git && "
+		  "mv new.git remote.git");
+	three = daemon_level(3);
+	daemon_wait_served(three);
+	assert_int_equal(daemon_get("/readyz", NULL, NULL).status, 200);
+}
+
 int
 main(void)
 {
@@ -119,6 +140,7 @@ main(void)
 		PLAY(without_git_and_engine_it_serves_and_rolls_back),
 		PLAY(without_an_engine_a_commit_waits),
 		PLAY(a_lost_mirror_is_made_again),
+		PLAY(what_was_replaced_is_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
