@@ -12,7 +12,11 @@
 #include "server/cli_table.h"
 #include "server/engine_config.h"
 
-enum { ENGINE_BUNDLES_MAX = 1000, ENGINE_WAIT_SECONDS = 45 };
+enum {
+	ENGINE_BUNDLES_MAX = 1000,
+	ENGINE_WAIT_SECONDS = 45,
+	ENGINE_WAIT_MAX = 3600
+};
 
 static const struct cli_option engine_options[] = {
 	{ "engine-token-file", 0, "FILE",
@@ -95,13 +99,28 @@ engine_token(const struct cli_args *a, char **out, struct err *e)
 	return file_read_secret(out, file, e);
 }
 
+/* -1: not a number of seconds. */
+static int
+wait_seconds(const struct cli_args *a)
+{
+	const char *text = cli_value(a, "wait");
+	char *end;
+	long n;
+
+	if (text == NULL)
+		return ENGINE_WAIT_SECONDS;
+	n = strtol(text, &end, 10);
+	return end == text || *end != '\0' || n < 0 || n > ENGINE_WAIT_MAX
+	    ? -1
+	    : (int)n;
+}
+
 static enum err_code
 write_config(const struct cli_args *a, struct client *c, struct found *f,
     struct buf *out, struct err *e)
 {
 	const json_t *key;
 	char *token = NULL;
-	const char *wait = cli_value(a, "wait");
 
 	TRY(look_up(c, a->rest[0], f, e));
 	key = current_key(f);
@@ -120,8 +139,7 @@ write_config(const struct cli_args *a, struct client *c, struct found *f,
 		.public_pem = table_string(key, "public"),
 		.bundles = f->bundles,
 		.bundle_count = f->bundle_count,
-		.wait_seconds = wait != NULL ? (int)strtol(wait, NULL, 10)
-					     : ENGINE_WAIT_SECONDS,
+		.wait_seconds = wait_seconds(a),
 		.persist_dir = cli_value(a, "persist"),
 	    });
 	if (token != NULL)
@@ -144,6 +162,9 @@ engine_config(int argc, char **argv)
 		return n - 1;
 	if (a.rest_count != 1)
 		return cli_usage(&cli_engine_config, "name one cluster");
+	if (wait_seconds(&a) < 0)
+		return cli_usage(&cli_engine_config,
+		    "--wait takes seconds, 0 to %d", ENGINE_WAIT_MAX);
 	buf_init(&out, 1 << 20);
 	code = client_open(&c, &a, &e);
 	if (code == ERR_OK)

@@ -114,6 +114,8 @@ man(int argc, char **argv)
 
 	if (n != 0)
 		return n - 1;
+	if (a.rest_count > 0)
+		return cli_usage(&cli_man, "%s: not expected", a.rest[0]);
 	if (cli_given(&a, "settings"))
 		return print_settings();
 	(void)printf(
