@@ -74,7 +74,7 @@ read_bundle(struct published_bundle *b, const json_t *item, struct err *e)
 		    b->name, (int)CLUSTER_ROOTS_MAX);
 	json_array_foreach(b->roots, i, root)
 		if (!json_is_string(root) ||
-		    json_string_length(root) >= CLUSTER_ROOT_SIZE)
+		    json_string_length(root) > CLUSTER_ROOT_MAX)
 			return err_set(e, ERR_INVALID,
 			    "bundle %s: root %zu is malformed", b->name, i);
 	return ERR_OK;

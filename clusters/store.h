@@ -25,6 +25,7 @@ enum {
 	STORE_ID_SIZE = 41, /* a commit id and NUL */
 	STORE_DIGEST_SIZE = 65,
 	STORE_NAME_SIZE = 64,
+	STORE_KEY_SIZE = 65, /* a signing key's id and NUL */
 	STORE_STATE_SIZE = 16,
 	STORE_BUSY_MS = 10000
 };
@@ -114,7 +115,7 @@ struct store_artifact {
 	char revision[STORE_ID_SIZE]; /* as its manifest says */
 	char content[STORE_DIGEST_SIZE];
 	char content_sha256[STORE_DIGEST_SIZE];
-	char key[STORE_NAME_SIZE];
+	char key[STORE_KEY_SIZE];
 	int64_t size;
 };
 enum err_code store_has_content(struct store *s, const char *bundle,

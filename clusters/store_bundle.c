@@ -5,6 +5,9 @@
 #include "clusters/store_sql.h"
 #include "clusters/store_write.h"
 #include "core/mem.h"
+#include "signing/key.h"
+
+_Static_assert(STORE_KEY_SIZE == KEY_ID_MAX + 1, "room for every key id");
 
 enum err_code
 store_bundle_owner(struct store *s, const char *bundle, struct store_owner *out,

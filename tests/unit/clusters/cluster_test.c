@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusters/cluster.h"
 #include "clusters/view.h"
 #include "core/mem.h"
+#include "signing/key.h"
 #include "world.h"
 
 static struct world w;
@@ -866,6 +868,43 @@ test_malformed(void **state)
 		    cases[i].code);
 }
 
+/* A publication at the limits of its parts, and one above each. */
+static void
+test_limits_of_a_publication(void **state)
+{
+	struct world_publication p = { .repository = "policies",
+		.commit = 1,
+		.bundles = { { "authz", 'a', NULL } },
+		.clusters = { { "prod", "authz" } } };
+
+	(void)state;
+	world_verdict(&w, "policies", 1, "passed");
+	/* 0 to 2: one of the three is too much; 3: none is. */
+	for (int over = 0; over <= 3; over++) {
+		json_t *payload = world_publish_payload(&w, &p);
+		json_t *bundle =
+		    json_array_get(json_object_get(payload, "bundles"), 0);
+		json_t *cluster =
+		    json_array_get(json_object_get(payload, "clusters"), 0);
+		json_t *labels = json_object();
+		AUTO_STR key = mem_printf("%0*d", KEY_ID_MAX + (over == 0), 0);
+		AUTO_STR root =
+		    mem_printf("%0*d", CLUSTER_ROOT_MAX + (over == 1), 0);
+
+		for (int i = 0; i < CLUSTER_LABELS_MAX + (over == 2); i++) {
+			AUTO_STR name = mem_printf("l%d", i);
+
+			json_object_set_new(labels, name, json_string("x"));
+		}
+		json_object_set_new(cluster, "labels", labels);
+		json_object_set_new(bundle, "roots", json_pack("[s]", root));
+		json_object_set_new(json_object_get(bundle, "artifact"), "key",
+		    json_string(key));
+		assert_int_equal(world_run(&w, ledger_publish, payload, NULL),
+		    over < 3 ? ERR_INVALID : ERR_OK);
+	}
+}
+
 static void
 test_too_many_repositories(void **state)
 {
@@ -1016,6 +1055,7 @@ main(void)
 		WORLD_TEST(test_accept_needs_an_alarm),
 		WORLD_TEST(test_only_admins_act),
 		WORLD_TEST(test_malformed),
+		WORLD_TEST(test_limits_of_a_publication),
 		WORLD_TEST(test_too_many_repositories),
 		WORLD_TEST(test_model),
 	};
