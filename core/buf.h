@@ -31,7 +31,7 @@ void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Room for len more bytes at the end, to be filled by the caller, who then
- * adds to b->len (and puts no NUL: buf_commit does both). NULL on overflow. */
+ * says with buf_commit how many of them count. NULL on overflow. */
 char *buf_reserve(struct buf *b, size_t len) MUST_CHECK;
 void buf_commit(struct buf *b, size_t len);
 

@@ -807,8 +807,6 @@ confine_self(const struct confine_rules *r, struct err *e)
 
 /* What a program needs to start. */
 
-enum { PROGRAM_HEAD_MAX = 4096 };
-
 static void
 add_path(struct confine_program *p, const char *path, unsigned int access)
 {

@@ -12,7 +12,7 @@
 #include "core/child.h"
 #include "core/err.h"
 
-enum { FETCH_TIMEOUT_MS = 300000, FETCH_RESULT_MAX = 64 * 1024 };
+enum { FETCH_RESULT_MAX = 64 * 1024 };
 #define FETCH_BYTES_MAX (INT64_C(4) << 30)
 
 /* Where from, and as whom. Strings are borrowed. */

@@ -57,8 +57,9 @@ const char *gate_outcome_name(enum gate_outcome o); /* "passed" */
 struct verdict {
 	enum gate_state state;
 	char identity[65]; /* of the question; see the design */
-	char *stage;       /* hygiene, definition, check, test, coverage,
-	                     * command, bundle, load: where it ended */
+	char *stage;       /* where it ended: hygiene, definition, check, test,
+	                     * coverage, command; from the server besides
+	                     * engine, bundle, load, publish */
 	char *reason; /* for people: what, where, what to do; NULL: passed */
 	int64_t started_ms; /* wall clock */
 	int64_t duration_ms;

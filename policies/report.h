@@ -67,8 +67,8 @@ void coverage_name(struct buf *out, struct coverage *c, size_t max);
  * it is. */
 void report_errors(struct buf *out, const char *text, size_t len);
 
-/* Appends text that a child wrote, at most max bytes of it, white space at both
- * ends left out, each line but the first indented by nothing. */
+/* Appends text that a child wrote, at most max bytes of it and then an
+ * ellipsis, white space at both ends left out. */
 void report_text(struct buf *out, const char *text, size_t len, size_t max);
 
 #endif
