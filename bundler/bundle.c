@@ -298,6 +298,13 @@ settle_roots(struct plan *p, const struct layout_part *parts, size_t count)
 		return ERR_OK;
 	}
 	layout_roots(&p->roots, parts, count);
+	for (size_t i = 0; i < p->roots.count; i++) {
+		if (strlen(p->roots.items[i]) > ROOT_LEN_MAX)
+			return err_set(p->e, ERR_LIMIT,
+			    "root \"%.60s…\": a package or a key of its data "
+			    "has a path of more than %d bytes; shorten it",
+			    p->roots.items[i], ROOT_LEN_MAX);
+	}
 	if (p->roots.count > ROOTS_MAX)
 		return err_set(p->e, ERR_LIMIT,
 		    "its packages and data have more than %d names at the top, "

@@ -338,6 +338,26 @@ limits_roots(void **state)
 }
 
 static void
+limits_the_length_of_roots(void **state)
+{
+	(void)state;
+	for (int over = 0; over <= 1; over++) {
+		AUTO_STR text =
+		    mem_printf("{\"%0*d\":1}", ROOT_LEN_MAX + over, 0);
+		const char *files[] = { "data.json", text, NULL };
+		AUTO(tree, t) = fixture_tree(files);
+
+		if (over == 1) {
+			fixture_refuse(t, &fixture_all, ERR_LIMIT,
+			    "a path of more than 4096 bytes");
+			continue;
+		}
+		AUTO(bundle, b) = fixture_bundle(t, &fixture_all);
+		assert_int_equal(strlen(b->roots[0]), ROOT_LEN_MAX);
+	}
+}
+
+static void
 refuses_two_files_for_one_place(void **state)
 {
 	static const char *const files[] = {
@@ -503,6 +523,7 @@ main(void)
 		cmocka_unit_test(refuses_by_name),
 		cmocka_unit_test(keeps_roots_few),
 		cmocka_unit_test(limits_roots),
+		cmocka_unit_test(limits_the_length_of_roots),
 		cmocka_unit_test(refuses_two_files_for_one_place),
 		cmocka_unit_test(compares_definition_and_manifest),
 		cmocka_unit_test(digests_content_as_documented),
