@@ -30,7 +30,7 @@ escalating := {"*", "iam:*", "iam:passrole", "iam:attachuserpolicy", "iam:putuse
 
 deny contains terraform.violation(resource, "iam.privileged", text) if {
 	some type in documents
-	some resource in terraform.changed(type)
+	some resource in terraform.changed[type]
 	some statement in terraform.statements(terraform.after(resource, "policy"))
 	statement.Effect == "Allow"
 	"*" in terraform.as_array(statement.Resource)
@@ -41,7 +41,7 @@ deny contains terraform.violation(resource, "iam.privileged", text) if {
 
 deny contains terraform.violation(resource, "iam.privileged", text) if {
 	some type in documents
-	some resource in terraform.changed(type)
+	some resource in terraform.changed[type]
 	some statement in terraform.statements(terraform.after(resource, "policy"))
 	statement.Effect == "Allow"
 	statement.NotAction
@@ -50,14 +50,14 @@ deny contains terraform.violation(resource, "iam.privileged", text) if {
 
 deny contains terraform.violation(resource, "iam.privileged", text) if {
 	some type in attachments
-	some resource in terraform.changed(type)
+	some resource in terraform.changed[type]
 	arn := terraform.after(resource, "policy_arn")
 	arn in privileged
 	text := sprintf("attaches %s", [arn])
 }
 
 deny contains terraform.violation(resource, "iam.trust", text) if {
-	some resource in terraform.changed("aws_iam_role")
+	some resource in terraform.changed.aws_iam_role
 	some statement in terraform.statements(terraform.after(resource, "assume_role_policy"))
 	statement.Effect == "Allow"
 	everybody(statement.Principal)

@@ -14,7 +14,7 @@ attributes := {
 
 deny contains terraform.violation(resource, "images.approved", text) if {
 	some type, attribute in attributes
-	some resource in terraform.changed(type)
+	some resource in terraform.changed[type]
 	image := terraform.after(resource, attribute)
 	not data.infra.settings.approved_amis[image]
 	text := sprintf("image %s is not approved", [image])
@@ -22,7 +22,7 @@ deny contains terraform.violation(resource, "images.approved", text) if {
 
 deny contains terraform.violation(resource, "images.approved", text) if {
 	some type, attribute in attributes
-	some resource in terraform.changed(type)
+	some resource in terraform.changed[type]
 	terraform.unknown(resource, attribute)
 	text := "image is not known before the plan is applied; name one that is approved"
 }

@@ -18,7 +18,7 @@ deny contains terraform.violation(resource, "network.open", text) if {
 
 # Everything that lets traffic in, in one shape.
 openings contains [group, opening] if {
-	some group in terraform.changed("aws_security_group")
+	some group in terraform.changed.aws_security_group
 	some ingress in terraform.after(group, "ingress")
 	opening := {
 		"protocol": ingress.protocol,
@@ -29,7 +29,7 @@ openings contains [group, opening] if {
 }
 
 openings contains [rule, opening] if {
-	some rule in terraform.changed("aws_security_group_rule")
+	some rule in terraform.changed.aws_security_group_rule
 	terraform.after(rule, "type") == "ingress"
 	opening := {
 		"protocol": terraform.after(rule, "protocol"),
@@ -40,7 +40,7 @@ openings contains [rule, opening] if {
 }
 
 openings contains [rule, opening] if {
-	some rule in terraform.changed("aws_vpc_security_group_ingress_rule")
+	some rule in terraform.changed.aws_vpc_security_group_ingress_rule
 	opening := {
 		"protocol": terraform.after(rule, "ip_protocol"),
 		"from": object.get(rule.change.after, "from_port", null),

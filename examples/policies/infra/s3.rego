@@ -8,7 +8,7 @@ public_acls := {"public-read", "public-read-write", "authenticated-read", "websi
 
 switches := {"block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"}
 
-buckets := terraform.changed("aws_s3_bucket")
+buckets := terraform.changed.aws_s3_bucket
 
 deny contains terraform.violation(bucket, "s3.public", text) if {
 	some bucket in buckets
@@ -19,7 +19,7 @@ deny contains terraform.violation(bucket, "s3.public", text) if {
 
 deny contains terraform.violation(bucket, "s3.public", text) if {
 	some bucket in buckets
-	some other in terraform.changed("aws_s3_bucket_acl")
+	some other in terraform.changed.aws_s3_bucket_acl
 	terraform.points_at(other, "bucket", bucket)
 	acl := terraform.after(other, "acl")
 	acl in public_acls
@@ -27,7 +27,7 @@ deny contains terraform.violation(bucket, "s3.public", text) if {
 }
 
 deny contains terraform.violation(policy, "s3.public", text) if {
-	some policy in terraform.changed("aws_s3_bucket_policy")
+	some policy in terraform.changed.aws_s3_bucket_policy
 	some statement in terraform.statements(terraform.after(policy, "policy"))
 	statement.Effect == "Allow"
 	anyone(statement.Principal)
@@ -42,7 +42,7 @@ deny contains terraform.violation(bucket, "s3.public", text) if {
 }
 
 deny contains terraform.violation(block, "s3.public", text) if {
-	some block in terraform.changed("aws_s3_bucket_public_access_block")
+	some block in terraform.changed.aws_s3_bucket_public_access_block
 	off := sort([switch | some switch in switches; not terraform.after(block, switch)])
 	count(off) > 0
 	text := sprintf("public access stays possible: set %s", [concat(", ", off)])
@@ -55,7 +55,7 @@ deny contains terraform.violation(bucket, "s3.encryption", text) if {
 }
 
 encrypted(bucket) if {
-	some setting in terraform.changed("aws_s3_bucket_server_side_encryption_configuration")
+	some setting in terraform.changed.aws_s3_bucket_server_side_encryption_configuration
 	terraform.points_at(setting, "bucket", bucket)
 	some rule in terraform.after(setting, "rule")
 	names_algorithm(rule)
@@ -74,7 +74,7 @@ names_algorithm(rule) if {
 }
 
 blocks_of(bucket) := {block.address |
-	some block in terraform.changed("aws_s3_bucket_public_access_block")
+	some block in terraform.changed.aws_s3_bucket_public_access_block
 	terraform.points_at(block, "bucket", bucket)
 }
 

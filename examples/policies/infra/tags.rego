@@ -21,7 +21,7 @@ deny contains terraform.violation(resource, "tags.required", text) if {
 
 taggable contains resource if {
 	some type in data.infra.settings.taggable
-	some resource in terraform.changed(type)
+	some resource in terraform.changed[type]
 }
 
 # The provider's own default tags are in tags_all only.

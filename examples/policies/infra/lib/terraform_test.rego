@@ -11,19 +11,19 @@ named(address) := resource if {
 }
 
 test_deleted_and_unchanged_resources_are_left_out if {
-	buckets := terraform.changed("aws_s3_bucket") with input as real
+	buckets := terraform.changed.aws_s3_bucket with input as real
 	{bucket.address | some bucket in buckets} == {"aws_s3_bucket.logs"}
-	groups := terraform.changed("aws_security_group") with input as real
+	groups := terraform.changed.aws_security_group with input as real
 	{group.address | some group in groups} == {"module.web.aws_security_group.this"}
 }
 
 test_replaced_resources_are_looked_at if {
-	count(terraform.changed("aws_instance")) == 1 with input as real
+	count(terraform.changed.aws_instance) == 1 with input as real
 }
 
 test_data_sources_are_left_out if {
 	read := object.union(plans.create("aws_ami", "debian", {}), {"mode": "data"})
-	terraform.changed("aws_ami") == set() with input as plans.plan([read])
+	not terraform.changed.aws_ami with input as plans.plan([read])
 }
 
 test_unknown_is_not_unset if {
