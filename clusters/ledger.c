@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "clusters/ledger_message.h"
@@ -11,6 +9,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/signals.h"
 #include "signing/digest.h"
 
 struct ledger_row {
@@ -162,22 +161,6 @@ serve(struct ledger *l)
 	}
 }
 
-/* TERM as something to poll for; an INT that a terminal sends to all processes
- * is the supervisor's to act on. */
-static enum err_code
-take_signals(int *out, struct err *e)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	if (signal(SIGINT, SIG_IGN) == SIG_ERR ||
-	    sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-		return err_errno(e, "signals");
-	*out = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return *out >= 0 ? ERR_OK : err_errno(e, "signals");
-}
-
 /* From here on: the folder of the database and the two pairs, nothing else. */
 static enum err_code
 withdraw(const struct ledger_setup *setup, struct err *e)
@@ -204,7 +187,7 @@ static enum err_code
 start(struct ledger *l, const struct ledger_setup *setup, struct err *e)
 {
 	l->context.repositories_left = setup->repositories_max;
-	TRY(take_signals(&l->signals, e));
+	TRY(signals_open(&l->signals, e));
 	TRY(store_open(&l->context.store, setup->data_dir, e));
 	TRY(store_make_tokens(l->context.store, setup->data_dir, e));
 	log_info("ledger.started", "data_dir=%s", setup->data_dir);

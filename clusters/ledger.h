@@ -24,7 +24,8 @@ enum ledger_kind {
 	 *  "last_success_ms","last_error","engine","sandbox"} → {}
 	 * line is how often history was accepted anew; it only rises. */
 	LEDGER_REPOSITORY = 200,
-	/* COMMITS of the first-parent line, any order, at most 500.
+	/* COMMITS of the first-parent line, any order, at most
+	 * LEDGER_COMMITS_MAX.
 	 * {"repository","line","commits":[{"id","parent","tree","author",
 	 *  "author_ms","commit_ms","subject","depth"}]} → {}
 	 * A line above the repository's becomes the repository's at once; a
@@ -67,7 +68,10 @@ enum ledger_kind {
 	LEDGER_CHANGED = 240,
 };
 
-enum { LEDGER_TIMEOUT_MS = 20000 };
+enum {
+	LEDGER_TIMEOUT_MS = 20000,
+	LEDGER_COMMITS_MAX = 500 /* of one COMMITS */
+};
 
 struct ledger_setup {
 	const char *data_dir;

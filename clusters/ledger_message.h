@@ -11,7 +11,6 @@
 #include "clusters/store_write.h"
 
 enum {
-	LEDGER_COMMITS_MAX = 500,
 	LEDGER_TEXT_MAX = 4096 /* url, author, subject, messages */
 };
 

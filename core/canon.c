@@ -1,6 +1,5 @@
 #include "core/canon.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "core/mem.h"

@@ -1,6 +1,5 @@
 #include "core/file.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

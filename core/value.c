@@ -1,6 +1,5 @@
 #include "core/value.h"
 
-#include <assert.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>

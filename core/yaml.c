@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <search.h>
-#include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 

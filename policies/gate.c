@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/file.h"
 #include "core/mem.h"
 #include "signing/digest.h"
 

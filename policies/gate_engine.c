@@ -1,7 +1,6 @@
 #include "policies/gate.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "core/clock.h"
 #include "core/mem.h"
 
 enum {

@@ -1,6 +1,5 @@
 #include "policies/report.h"
 
-#include <assert.h>
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -40,6 +39,15 @@ watch_new(const char *url, const char *branch, int64_t interval_ms,
 	w->random = jitter_seed != 0 ? jitter_seed : 1;
 	w->local = fetch_is_local(url);
 	return w;
+}
+
+void
+watch_settle(struct watch *w, const char *branch)
+{
+	if (strcmp(w->branch, branch) == 0)
+		return;
+	mem_free(w->branch);
+	w->branch = mem_strdup(branch);
 }
 
 void

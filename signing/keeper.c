@@ -3,13 +3,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/signals.h"
 #include "core/spec.h"
 #include "core/text.h"
 #include "signing/digest.h"
@@ -377,27 +376,11 @@ withdraw(bool best_effort, struct err *e)
 	return confine_self(&rules, e);
 }
 
-/* TERM as something to poll for; an INT that a terminal sends to all processes
- * is the supervisor's to act on. */
-static enum err_code
-take_signals(int *out, struct err *e)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	if (signal(SIGINT, SIG_IGN) == SIG_ERR ||
-	    sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-		return err_errno(e, "signals");
-	*out = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return *out >= 0 ? ERR_OK : err_errno(e, "signals");
-}
-
 static enum err_code
 start(struct keeper *k, int *signals, const char *keys_dir, bool best_effort,
     struct err *e)
 {
-	TRY(take_signals(signals, e));
+	TRY(signals_open(signals, e));
 	TRY(key_ring_read(&k->ring, keys_dir, e));
 	TRY(warm_up(&k->ring, e));
 	/* Before the rights go: the log's clock loads the time zone once. */
