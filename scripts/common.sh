@@ -40,3 +40,15 @@ compile() {
 	configure "$preset"
 	(cd "$root" && cmake --build --preset "$preset" "${targets[@]}")
 }
+
+# A port of loopback that nobody listens at. Somebody may take it before we do;
+# then the program says so and ends.
+free_port() {
+	local port
+
+	while :; do
+		port=$((20000 + RANDOM % 12000))
+		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+	done
+	echo "$port"
+}
