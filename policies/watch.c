@@ -42,6 +42,15 @@ watch_new(const char *url, const char *branch, int64_t interval_ms,
 }
 
 void
+watch_settle(struct watch *w, const char *branch)
+{
+	if (strcmp(w->branch, branch) == 0)
+		return;
+	mem_free(w->branch);
+	w->branch = mem_strdup(branch);
+}
+
+void
 watch_free(struct watch *w)
 {
 	if (w == NULL)

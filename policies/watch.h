@@ -24,6 +24,8 @@ struct watch;
 /* url and branch are copied. */
 struct watch *watch_new(const char *url, const char *branch,
     int64_t interval_ms, uint32_t jitter_seed);
+/* The branch that was settled on where the configuration named none. */
+void watch_settle(struct watch *w, const char *branch);
 void watch_free(struct watch *w);
 AUTO_FREE(watch)
 

@@ -117,6 +117,8 @@ remember(struct worker *w, const struct store_repository *r)
 {
 	(void)snprintf(w->followed, sizeof w->followed, "%s", r->followed);
 	(void)snprintf(w->branch, sizeof w->branch, "%s", r->branch);
+	if (*w->branch != '\0')
+		watch_settle(w->watch, w->branch);
 	w->line = r->line;
 	w->last_fetch_ms = r->last_fetch_ms;
 	w->last_success_ms = r->last_success_ms;

@@ -151,6 +151,7 @@ note_branch(struct worker *w, const struct fetch_result *r, struct err *e)
 		return ERR_OK;
 	TRY(repo_name_branch(w->mirror, r->branch, e));
 	(void)snprintf(w->branch, sizeof w->branch, "%s", r->branch);
+	watch_settle(w->watch, w->branch);
 	return ERR_OK;
 }
 
