@@ -270,15 +270,8 @@ enum err_code
 channel_reply(struct channel *c, const struct message *request,
     const json_t *payload, struct err *e)
 {
-	return channel_reply_fds(c, request, payload, NULL, 0, e);
-}
-
-enum err_code
-channel_reply_fds(struct channel *c, const struct message *request,
-    const json_t *payload, const int *fds, size_t fd_count, struct err *e)
-{
 	return send_flagged(c, 0, request->kind | CHANNEL_REPLY, request->id, 0,
-	    payload, fds, fd_count, CHANNEL_REPLY_WAIT_MS, e);
+	    payload, NULL, 0, CHANNEL_REPLY_WAIT_MS, e);
 }
 
 /* Error texts quote what came from outside and are cut anywhere, so they may

@@ -66,9 +66,6 @@ enum err_code channel_send(struct channel *c, uint32_t kind, uint64_t id,
  * runs into its deadline. */
 enum err_code channel_reply(struct channel *c, const struct message *request,
     const json_t *payload, struct err *e) MUST_CHECK;
-enum err_code channel_reply_fds(struct channel *c,
-    const struct message *request, const json_t *payload, const int *fds,
-    size_t fd_count, struct err *e) MUST_CHECK;
 enum err_code channel_reply_error(struct channel *c,
     const struct message *request, const struct err *reason, struct err *e)
     MUST_CHECK;

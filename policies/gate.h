@@ -56,7 +56,7 @@ const char *gate_outcome_name(enum gate_outcome o); /* "passed" */
 
 struct verdict {
 	enum gate_state state;
-	char identity[65]; /* of the question; see the design */
+	char identity[65]; /* of the question: gate_identity */
 	char *stage;       /* where it ended: hygiene, definition, check, test,
 	                     * coverage, command; from the server besides
 	                     * engine, bundle, load, publish */

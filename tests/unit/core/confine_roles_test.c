@@ -959,7 +959,7 @@ test_http_and_fetch(void **state)
 	mem_free(site.certificate);
 }
 
-/* gate: the real engine, under the limits that the design states. */
+/* gate: the real engine, under the limits that gates are run with. */
 
 struct engine {
 	struct confine_program program;
