@@ -88,12 +88,12 @@ gate_died(struct gate_run *r, const char *what, const struct child_result *c)
 {
 	if (c->end == CHILD_SIGNALLED)
 		(void)gate_end(r, GATE_CRASHED,
-		    "%s was killed by signal %d (%s); out of memory? (gate.memory_max in server.yaml)", what,
-		    c->status, strsignal(c->status));
+		    "%s was killed by signal %d (%s); out of memory? (gate.memory_max in server.yaml)",
+		    what, c->status, strsignal(c->status));
 	else
 		(void)gate_end(r, GATE_CRASHED,
-		    "%s died with exit status %d; out of memory? (gate.memory_max in server.yaml)", what,
-		    c->status);
+		    "%s died with exit status %d; out of memory? (gate.memory_max in server.yaml)",
+		    what, c->status);
 	if (c->err.len > 0)
 		buf_add_str(&r->reason, " It says: ");
 	add_first_line(&r->reason, &c->err);
