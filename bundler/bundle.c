@@ -1,20 +1,28 @@
 #include "bundler/bundle.h"
 
 #include <assert.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bundler/blob.h"
+#include "bundler/cache.h"
+#include "bundler/crew.h"
 #include "bundler/data.h"
 #include "bundler/layout.h"
 #include "bundler/manifest.h"
-#include "bundler/module.h"
 #include "core/canon.h"
 #include "core/mem.h"
+#include "core/order.h"
 #include "core/text.h"
 #include "signing/digest.h"
 
 #define DATA_FILE "data.json"
+
+/* Blobs that a thread takes at a time, and that are worth a second thread. */
+enum { READ_STEP = 16, READ_SHARED = 128 };
 
 enum source_kind { SOURCE_POLICY, SOURCE_DATA, SOURCE_MANIFEST };
 
@@ -22,20 +30,19 @@ enum source_kind { SOURCE_POLICY, SOURCE_DATA, SOURCE_MANIFEST };
 struct source {
 	const struct tree_entry *entry;
 	enum source_kind kind;
-	char *path; /* in the bundle */
-	struct module_package package;
+	char *path;        /* in the bundle */
+	struct blob *blob; /* but for the manifest */
+	bool known;        /* it came from the cache */
 	char *folder; /* of data, its slashes made NULs: segments point in */
 	char **segments;
 	size_t segment_count;
-	struct document *doc;
-	char *text; /* of a policy */
-	size_t len;
 };
 
 /* Work in hand; everything is released by plan_clear. */
 struct plan {
 	const struct tree *tree;
 	const struct definition_bundle *d;
+	const struct bundle_means *means;
 	struct source *sources; /* sorted by path */
 	size_t count;
 	size_t cap;
@@ -54,11 +61,9 @@ static void
 source_clear(struct source *s)
 {
 	mem_free(s->path);
-	module_package_clear(&s->package);
+	blob_unref(s->blob);
 	mem_free(s->folder);
 	mem_free(s->segments);
-	document_free(s->doc);
-	mem_free(s->text);
 }
 
 static void
@@ -80,7 +85,10 @@ bundle_free(struct bundle *b)
 		return;
 	for (size_t i = 0; i < b->count; i++) {
 		mem_free(b->files[i].path);
-		mem_free(b->files[i].data);
+		if (b->files[i].blob != NULL)
+			blob_unref(b->files[i].blob);
+		else
+			mem_free(b->files[i].data);
 	}
 	for (size_t i = 0; i < b->root_count; i++)
 		mem_free(b->roots[i]);
@@ -157,7 +165,7 @@ choose(struct plan *p)
 		return err_set(p->e, ERR_INVALID,
 		    "no policies and no data at its paths; a bundle needs a "
 		    ".rego file or a data.json");
-	qsort(p->sources, p->count, sizeof *p->sources, compare_sources);
+	order_sort(p->sources, p->count, sizeof *p->sources, compare_sources);
 	for (size_t i = 1; i < p->count; i++) {
 		if (strcmp(p->sources[i - 1].path, p->sources[i].path) == 0)
 			return err_set(p->e, ERR_INVALID,
@@ -171,23 +179,18 @@ choose(struct plan *p)
 /* Reading them */
 
 static enum err_code
-read_policy(struct plan *p, struct source *s, struct buf *text)
+check_policy_path(const struct source *s, struct err *e)
 {
-	const char *name = s->entry->path;
-
 	/* Engines take what follows for a URL escape and stop at a bad one. */
 	if (strchr(s->path, '%') != NULL)
-		return err_set(p->e, ERR_INVALID,
-		    "%s: a %% in the path of a policy; rename it", name);
-	TRY(module_package_read(&s->package, name, text->data, text->len,
-	    p->e));
-	s->text = buf_steal(text, &s->len);
-	p->bundle->policies++;
+		return err_set(e, ERR_INVALID,
+		    "%s: a %% in the path of a policy; rename it",
+		    s->entry->path);
 	return ERR_OK;
 }
 
 static enum err_code
-split_folder(struct plan *p, struct source *s)
+split_folder(struct source *s, struct err *e)
 {
 	const char *base = base_of(s->path);
 	char *rest;
@@ -200,7 +203,7 @@ split_folder(struct plan *p, struct source *s)
 		char *segment = strsep(&rest, "/");
 
 		if (!root_segment_is_plain(segment, strlen(segment)))
-			return err_set(p->e, ERR_INVALID,
+			return err_set(e, ERR_INVALID,
 			    "%s: engines read the folder name \"%s\" "
 			    "differently; use letters, digits and -_.~$&+=:@ "
 			    "in the path of data",
@@ -213,43 +216,176 @@ split_folder(struct plan *p, struct source *s)
 }
 
 static enum err_code
-read_data(struct plan *p, struct source *s, const struct buf *text)
+read_manifest(struct plan *p, struct source *s)
 {
-	TRY(split_folder(p, s));
-	return data_read(&s->doc, data_kind_of(base_of(s->path)),
-	    s->entry->path, text->data, text->len, s->segment_count == 0, p->e);
+	AUTO_BUF text = { 0 };
+
+	buf_init(&text, TREE_BLOB_MAX);
+	TRY(tree_read(p->tree, s->entry, &text, p->e));
+	p->manifest_name = s->entry->path;
+	return manifest_read(&p->manifest, s->entry->path, text.data, text.len,
+	    true, p->e);
+}
+
+static struct blob_key
+key_of(const struct source *s)
+{
+	static const enum blob_kind kinds[] = { [DATA_NONE] = BLOB_POLICY,
+		[DATA_JSON] = BLOB_JSON,
+		[DATA_YAML] = BLOB_YAML };
+	enum data_kind kind = s->kind == SOURCE_POLICY
+	    ? DATA_NONE
+	    : data_kind_of(base_of(s->path));
+
+	return blob_key(s->entry->id, kinds[kind]);
+}
+
+/* What several threads share while they read. Each takes the next few sources;
+ * the first that is wrong, by order of paths, is the one that is told,
+ * whichever thread found it. */
+struct shared_reading {
+	struct plan *p;
+	atomic_size_t next;
+	atomic_size_t bad; /* the first that is known to be wrong */
+	struct err errors[CREW_MAX];
+	size_t bad_of[CREW_MAX];
+};
+
+/* reader: NULL in the thread that owns the tree. */
+static enum err_code
+read_blob(struct plan *p, struct tree_reader *reader, struct source *s,
+    struct err *e)
+{
+	const struct blob_key key = key_of(s);
+	AUTO_BUF text = { 0 };
+
+	buf_init(&text, TREE_BLOB_MAX);
+	if (reader != NULL)
+		TRY(tree_reader_read(reader, s->entry, &text, e));
+	else
+		TRY(tree_read(p->tree, s->entry, &text, e));
+	return blob_new(&s->blob, &key, s->entry->path, &text, e);
 }
 
 static enum err_code
-read_manifest(struct plan *p, struct source *s, const struct buf *text)
+read_source(struct plan *p, struct tree_reader *reader, struct source *s,
+    struct err *e)
 {
-	p->manifest_name = s->entry->path;
-	return manifest_read(&p->manifest, s->entry->path, text->data,
-	    text->len, true, p->e);
+	if (s->kind == SOURCE_MANIFEST)
+		return ERR_OK;
+	if (s->kind == SOURCE_POLICY)
+		TRY(check_policy_path(s, e));
+	else
+		TRY(split_folder(s, e));
+	if (s->blob == NULL)
+		TRY(read_blob(p, reader, s, e));
+	if (s->kind == SOURCE_POLICY)
+		return ERR_OK;
+	return data_check(s->blob->doc, s->entry->path, s->segment_count == 0,
+	    e);
+}
+
+static void
+note_bad(struct shared_reading *r, unsigned int who, size_t i)
+{
+	size_t bad = atomic_load(&r->bad);
+
+	r->bad_of[who] = i;
+	while (i < bad && !atomic_compare_exchange_weak(&r->bad, &bad, i))
+		continue;
+}
+
+static void
+read_step(struct shared_reading *r, struct tree_reader *reader,
+    unsigned int who, size_t start)
+{
+	struct plan *p = r->p;
+
+	for (size_t i = start; i < start + READ_STEP && i < p->count; i++) {
+		if (i > atomic_load(&r->bad))
+			return;
+		if (read_source(p, reader, &p->sources[i], &r->errors[who]) !=
+		    ERR_OK) {
+			note_bad(r, who, i);
+			return;
+		}
+	}
+}
+
+static void
+read_share(void *arg, unsigned int who)
+{
+	struct shared_reading *r = arg;
+	AUTO(tree_reader, reader) = NULL;
+	size_t start;
+
+	/* Not for two threads, or no more files to be had: others do it. */
+	if (who > 0 && tree_reader_open(&reader, r->p->tree, NULL) != ERR_OK)
+		return;
+	while ((start = atomic_fetch_add(&r->next, READ_STEP)) < r->p->count &&
+	    start <= atomic_load(&r->bad))
+		read_step(r, reader, who, start);
+}
+
+static enum err_code
+read_shared(struct plan *p, unsigned int threads)
+{
+	struct shared_reading *r = mem_zalloc(sizeof *r);
+	enum err_code code = ERR_OK;
+	size_t bad;
+
+	r->p = p;
+	atomic_init(&r->bad, SIZE_MAX);
+	for (size_t i = 0; i < CREW_MAX; i++)
+		r->bad_of[i] = SIZE_MAX;
+	crew_run(threads, read_share, r);
+	bad = atomic_load(&r->bad);
+	for (size_t i = 0; i < CREW_MAX && bad != SIZE_MAX; i++) {
+		if (r->bad_of[i] == bad) {
+			*p->e = r->errors[i];
+			code = p->e->code;
+		}
+	}
+	mem_free(r);
+	return code;
+}
+
+/* How many are left to be read. */
+static size_t
+take_known(struct plan *p)
+{
+	size_t unknown = 0;
+
+	for (size_t i = 0; i < p->count; i++) {
+		struct source *s = &p->sources[i];
+		const struct blob_key key = key_of(s);
+
+		if (p->means->cache != NULL && s->kind != SOURCE_MANIFEST)
+			s->blob = cache_blob(p->means->cache, &key);
+		s->known = s->blob != NULL;
+		unknown += !s->known;
+	}
+	return unknown;
 }
 
 static enum err_code
 read_sources(struct plan *p)
 {
-	for (size_t i = 0; i < p->count; i++) {
-		struct source *s = &p->sources[i];
-		enum err_code code = ERR_OK;
-		AUTO_BUF text = { 0 };
+	size_t unknown;
+	unsigned int threads = p->means->threads;
 
-		buf_init(&text, TREE_BLOB_MAX);
-		TRY(tree_read(p->tree, s->entry, &text, p->e));
-		switch (s->kind) {
-		case SOURCE_POLICY:
-			code = read_policy(p, s, &text);
-			break;
-		case SOURCE_DATA:
-			code = read_data(p, s, &text);
-			break;
-		case SOURCE_MANIFEST:
-			code = read_manifest(p, s, &text);
-			break;
-		}
-		TRY(code);
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->sources[i].kind == SOURCE_MANIFEST)
+			TRY(read_manifest(p, &p->sources[i]));
+		p->bundle->policies += p->sources[i].kind == SOURCE_POLICY;
+	}
+	if (p->means->cache != NULL)
+		cache_begin(p->means->cache);
+	unknown = take_known(p);
+	TRY(read_shared(p, unknown >= READ_SHARED ? threads : 1));
+	for (size_t i = 0; i < p->count && p->means->cache != NULL; i++) {
+		if (p->sources[i].blob != NULL && !p->sources[i].known)
+			cache_add_blob(p->means->cache, p->sources[i].blob);
 	}
 	return ERR_OK;
 }
@@ -391,11 +527,13 @@ make_parts(const struct plan *p, size_t *count)
 			continue;
 		parts[(*count)++] = (struct layout_part){
 			.kind = policy ? LAYOUT_PACKAGE : LAYOUT_DATA,
-			.segments = policy ? s->package.segments : s->segments,
-			.count = policy ? s->package.count : s->segment_count,
+			.segments = policy ? s->blob->package.segments
+					   : s->segments,
+			.count = policy ? s->blob->package.count
+					: s->segment_count,
 			.source = s->entry->path,
-			.line = s->package.line,
-			.value = policy ? NULL : document_root(s->doc),
+			.line = s->blob->package.line,
+			.value = policy ? NULL : document_root(s->blob->doc),
 		};
 	}
 	return parts;
@@ -419,26 +557,47 @@ settle(struct plan *p)
 
 /* Writing the files */
 
+/* f's path and data are taken over; its hash is set. */
 static enum err_code
-add_file(struct plan *p, char *path, char *data, size_t len)
+add_file(struct plan *p, const struct bundle_file *f)
 {
 	struct bundle *b = p->bundle;
-	struct bundle_file *f;
 
 	if (b->count == p->file_cap) {
 		p->file_cap = p->file_cap == 0 ? 64 : p->file_cap * 2;
 		b->files = mem_grow(b->files, p->file_cap, sizeof *b->files);
 	}
-	f = &b->files[b->count++];
-	*f = (struct bundle_file){ .path = path, .data = data, .len = len };
-	digest_hex(f->hash, data, len);
-	b->unpacked += (int64_t)len;
+	b->files[b->count++] = *f;
+	b->unpacked += (int64_t)f->len;
 	if (b->unpacked > BUNDLE_SIZE_MAX || b->count > BUNDLE_FILES_MAX)
 		return err_set(p->e, ERR_LIMIT,
 		    "larger than %lld bytes or %d files, which engines do not "
 		    "take; split it",
 		    (long long)BUNDLE_SIZE_MAX, BUNDLE_FILES_MAX);
 	return ERR_OK;
+}
+
+static enum err_code
+add_text(struct plan *p, char *path, struct buf *text)
+{
+	struct bundle_file f = { .path = path };
+
+	f.data = buf_steal(text, &f.len);
+	digest_hex(f.hash, f.data, f.len);
+	return add_file(p, &f);
+}
+
+/* Both are taken over. */
+static enum err_code
+add_blob(struct plan *p, char *path, struct blob *blob)
+{
+	struct bundle_file f = { .path = path,
+		.data = blob->text,
+		.len = blob->len,
+		.blob = blob };
+
+	memcpy(f.hash, blob->hash, sizeof f.hash);
+	return add_file(p, &f);
 }
 
 static size_t
@@ -456,7 +615,7 @@ add_data(struct plan *p, size_t first)
 	const struct value *values[3];
 	size_t len = folder_len(s), count = 0;
 	AUTO_BUF text = { 0 };
-	char *path;
+	AUTO_STR path = NULL;
 
 	for (size_t i = first; i < p->count &&
 	     strncmp(p->sources[i].path, s->path, len + strlen("data.")) == 0;
@@ -466,14 +625,15 @@ add_data(struct plan *p, size_t first)
 		if (other->kind != SOURCE_DATA || folder_len(other) != len)
 			continue;
 		assert(count < 3);
-		values[count++] = document_root(other->doc);
+		values[count++] = document_root(other->blob->doc);
 	}
+	path = mem_printf("%.*s" DATA_FILE, (int)len, s->path);
+	if (count == 1 && s->blob->text != NULL)
+		return add_blob(p, STEAL(path), blob_ref(s->blob));
 	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);
 	data_write(&text, values, count);
 	TRY(buf_check(&text, s->entry->path, p->e));
-	path = mem_printf("%.*s" DATA_FILE, (int)len, s->path);
-	len = text.len;
-	return add_file(p, path, buf_steal(&text, NULL), len);
+	return add_text(p, STEAL(path), &text);
 }
 
 /* Is there a data file of the same folder before this one? */
@@ -501,8 +661,7 @@ add_files(struct plan *p)
 		struct source *s = &p->sources[i];
 
 		if (s->kind == SOURCE_POLICY)
-			TRY(add_file(p, mem_strdup(s->path), STEAL(s->text),
-			    s->len));
+			TRY(add_blob(p, mem_strdup(s->path), STEAL(s->blob)));
 		else if (s->kind == SOURCE_DATA && !is_further_data(p, i))
 			TRY(add_data(p, i));
 	}
@@ -531,7 +690,6 @@ add_manifest(struct plan *p, char content_hash[DIGEST_HEX_SIZE])
 		.rule_count = p->rule_count,
 	};
 	AUTO_BUF text = { 0 };
-	size_t len;
 
 	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);
 	manifest_write(&text, &m, false);
@@ -540,9 +698,7 @@ add_manifest(struct plan *p, char content_hash[DIGEST_HEX_SIZE])
 	buf_reset(&text);
 	manifest_write(&text, &m, true);
 	TRY(buf_check(&text, MANIFEST_FILE, p->e));
-	len = text.len;
-	return add_file(p, mem_strdup(MANIFEST_FILE), buf_steal(&text, NULL),
-	    len);
+	return add_text(p, mem_strdup(MANIFEST_FILE), &text);
 }
 
 static void
@@ -570,9 +726,10 @@ finish(struct plan *p)
 	struct bundle *b = p->bundle;
 	char manifest_hash[DIGEST_HEX_SIZE];
 
-	TRY(add_files(p));
+	/* First, since that is where most trees have it by order. */
 	TRY(add_manifest(p, manifest_hash));
-	qsort(b->files, b->count, sizeof *b->files, compare_files);
+	TRY(add_files(p));
+	order_sort(b->files, b->count, sizeof *b->files, compare_files);
 	digest_content(b, manifest_hash);
 	b->roots = p->roots.items;
 	b->root_count = p->roots.count;
@@ -589,11 +746,36 @@ make(struct plan *p)
 	return finish(p);
 }
 
+unsigned int
+bundle_threads(unsigned int max)
+{
+	cpu_set_t set;
+	unsigned int count = 1;
+
+	if (sched_getaffinity(0, sizeof set, &set) == 0)
+		count = (unsigned int)CPU_COUNT(&set);
+	return count < max ? count : max;
+}
+
+static const struct bundle_means alone = { .threads = 1 };
+
 enum err_code
 bundle_plan(struct bundle **out, const struct tree *t,
     const struct definition_bundle *d, struct err *e)
 {
-	struct plan p = { .tree = t, .d = d, .e = e };
+	return bundle_plan_with(out, t, d, &alone, e);
+}
+
+enum err_code
+bundle_plan_with(struct bundle **out, const struct tree *t,
+    const struct definition_bundle *d, const struct bundle_means *means,
+    struct err *e)
+{
+	struct err unread;
+	struct plan p = { .tree = t,
+		.d = d,
+		.means = means,
+		.e = e != NULL ? e : &unread };
 	enum err_code code;
 
 	p.bundle = mem_zalloc(sizeof *p.bundle);
@@ -679,15 +861,15 @@ check_cluster(const struct bundle_set *s, const struct definition_cluster *c,
 
 static enum err_code
 plan_set(struct bundle_set *s, const struct tree *t, const struct definition *d,
-    struct err *e)
+    const struct bundle_means *means, struct err *e)
 {
 	const struct definition_bundle *bundles = d->bundles.items;
 	const struct definition_cluster *clusters = d->clusters.items;
 
 	s->bundles = mem_array(d->bundles.count + 1, sizeof *s->bundles);
 	for (; s->count < d->bundles.count; s->count++)
-		TRY(bundle_plan(&s->bundles[s->count], t, &bundles[s->count],
-		    e));
+		TRY(bundle_plan_with(&s->bundles[s->count], t,
+		    &bundles[s->count], means, e));
 	for (size_t i = 0; i < d->clusters.count; i++)
 		TRY(check_cluster(s, &clusters[i], e));
 	return ERR_OK;
@@ -697,8 +879,15 @@ enum err_code
 bundle_plan_all(struct bundle_set *out, const struct tree *t,
     const struct definition *d, struct err *e)
 {
+	return bundle_plan_all_with(out, t, d, &alone, e);
+}
+
+enum err_code
+bundle_plan_all_with(struct bundle_set *out, const struct tree *t,
+    const struct definition *d, const struct bundle_means *means, struct err *e)
+{
 	struct bundle_set s = { 0 };
-	enum err_code code = plan_set(&s, t, d, e);
+	enum err_code code = plan_set(&s, t, d, means, e);
 
 	if (code != ERR_OK)
 		bundle_set_clear(&s);

@@ -35,11 +35,13 @@ enum {
 };
 #define BUNDLE_SIZE_MAX (INT64_C(1) << 30) /* unpacked; engines stop there */
 
+struct blob; /* blob.h; shared with a cache */
 struct bundle_file {
 	char *path; /* in the bundle */
 	char *data;
 	size_t len;
-	char hash[65]; /* SHA-256 of data */
+	char hash[65];     /* SHA-256 of data */
+	struct blob *blob; /* whose data it is, or NULL: the file's own */
 };
 
 struct bundle {
@@ -61,6 +63,22 @@ AUTO_FREE(bundle)
  * file of the system's. Any thread, any number of times. */
 enum err_code bundle_get_ready(struct err *e) MUST_CHECK;
 
+/* What makes it fast, and changes nothing of what comes out. */
+enum { BUNDLE_THREADS_MAX = 8, BUNDLE_CACHE_MAX = 256 << 20 };
+struct bundle_means {
+	unsigned int threads;       /* 0: as 1 */
+	struct bundle_cache *cache; /* NULL: none */
+};
+/* As many as the process has processors, at most `max`. */
+unsigned int bundle_threads(unsigned int max);
+
+/* What the bundles of a repository were made from, kept for the next commit;
+ * holds about size_max bytes at most. For one thread at a time, but bundles may
+ * outlive it and move to others. */
+struct bundle_cache *bundle_cache_new(size_t size_max);
+void bundle_cache_free(struct bundle_cache *c);
+AUTO_FREE(bundle_cache)
+
 /* INVALID says file, line, and the rule: package or data outside the roots,
  * roots that overlap within the bundle, data and package at one path, bad data,
  * duplicate keys, two files with one place in the bundle, roots or metadata or
@@ -69,6 +87,9 @@ enum err_code bundle_get_ready(struct err *e) MUST_CHECK;
  * letters, digits and -_.~$&+=:@; a % in a policy's path), nothing in it. */
 enum err_code bundle_plan(struct bundle **out, const struct tree *t,
     const struct definition_bundle *d, struct err *e) MUST_CHECK;
+enum err_code bundle_plan_with(struct bundle **out, const struct tree *t,
+    const struct definition_bundle *d, const struct bundle_means *means,
+    struct err *e) MUST_CHECK;
 
 /* Plans all bundles of a definition and refuses roots that overlap between two
  * bundles of one cluster, with both names. Same order as d->bundles. */
@@ -78,13 +99,19 @@ struct bundle_set {
 };
 enum err_code bundle_plan_all(struct bundle_set *out, const struct tree *t,
     const struct definition *d, struct err *e) MUST_CHECK;
+enum err_code bundle_plan_all_with(struct bundle_set *out, const struct tree *t,
+    const struct definition *d, const struct bundle_means *means, struct err *e)
+    MUST_CHECK;
 void bundle_set_clear(struct bundle_set *s);
 
 /* Unsigned: a gzip'd tar of its own, sorted names, zero times, mode 0644,
- * owner 0, .manifest first. This is what is stored as content. out's own
- * limit applies (BUNDLE_SIZE_MAX is a good one). */
+ * owner 0, .manifest first. This is what is stored as content. Several gzip
+ * members, as in pack.h. out's own limit applies (BUNDLE_SIZE_MAX is a good
+ * one). */
 enum err_code bundle_pack(struct buf *out, const struct bundle *b,
     struct err *e) MUST_CHECK;
+enum err_code bundle_pack_with(struct buf *out, const struct bundle *b,
+    const struct bundle_means *means, struct err *e) MUST_CHECK;
 
 /* Signed: a gzip member with .signatures.json, then the content's bytes
  * unchanged. So signing needs neither Git nor the files. */

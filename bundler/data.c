@@ -24,17 +24,72 @@ data_kind_of(const char *base)
 }
 
 enum err_code
+data_check_pointer(const char *name, const char *text, size_t len,
+    struct err *e)
+{
+	static const char mark[] = "version https://git-lfs.github.com/spec/";
+
+	if (len < sizeof mark - 1 || memcmp(text, mark, sizeof mark - 1) != 0)
+		return ERR_OK;
+	return err_set(e, ERR_INVALID,
+	    "%s: is a Git LFS pointer, not its content; keep policies and data "
+	    "in Git itself (git lfs migrate export)",
+	    name);
+}
+
+/* Go wrote these two as \u0008 and \u000c before 1.22 and as \b and \f since,
+ * and engines hash what it writes (OPA's v1/bundle/hash.go): so an engine built
+ * with the other one would call a good signature bad. */
+static enum err_code
+check_text(const struct value *v, const char *name, struct err *e)
+{
+	if (memchr(v->text, '\b', v->text_len) == NULL &&
+	    memchr(v->text, '\f', v->text_len) == NULL)
+		return ERR_OK;
+	return err_set(e, ERR_INVALID,
+	    "%s:%u:%u: a backspace or a form feed (\\b, \\f) in a text: engines "
+	    "do not agree on its digest; leave it out",
+	    name, v->line, v->column);
+}
+
+enum err_code
+data_check_texts(const struct value *v, const char *name, struct err *e)
+{
+	if (v->kind == VALUE_STRING)
+		return check_text(v, name, e);
+	if (v->kind != VALUE_ARRAY && v->kind != VALUE_OBJECT)
+		return ERR_OK;
+	for (size_t i = 0; i < v->count; i++) {
+		if (v->kind == VALUE_OBJECT)
+			TRY(check_text(v->keys[i], name, e));
+		TRY(data_check_texts(v->items[i], name, e));
+	}
+	return ERR_OK;
+}
+
+enum err_code
 data_read(struct document **out, enum data_kind kind, const char *name,
-    const char *text, size_t len, bool top, struct err *e)
+    const char *text, size_t len, struct err *e)
 {
 	AUTO(document, d) = NULL;
-	const struct value *root;
 
+	TRY(data_check_pointer(name, text, len, e));
 	if (kind == DATA_JSON)
 		TRY(canon_read(&d, name, text, len, e));
 	else
 		TRY(yaml_read(&d, name, text, len, e));
-	root = document_root(d);
+	/* JSON has no other way to write them than an escape. */
+	if (kind != DATA_JSON || memchr(text, '\\', len) != NULL)
+		TRY(data_check_texts(document_root(d), name, e));
+	*out = STEAL(d);
+	return ERR_OK;
+}
+
+enum err_code
+data_check(const struct document *d, const char *name, bool top, struct err *e)
+{
+	const struct value *root = document_root(d);
+
 	if (top && root->kind != VALUE_OBJECT)
 		return err_set(e, ERR_INVALID,
 		    "%s:%u: data at the root of a bundle has to be an object, "
@@ -46,7 +101,6 @@ data_read(struct document **out, enum data_kind kind, const char *name,
 		    "%s: nothing but null, which engines read differently; "
 		    "remove the file or write {}",
 		    name);
-	*out = STEAL(d);
 	return ERR_OK;
 }
 

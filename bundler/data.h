@@ -12,11 +12,24 @@ enum data_kind { DATA_NONE, DATA_JSON, DATA_YAML };
  * JSON and YAML files are no data to an engine. base has no slash. */
 enum data_kind data_kind_of(const char *base);
 
-/* Reads one. top: it lies at the bundle's root, where an object is needed.
- * Errors begin with name and line. */
+/* Reads one. Errors begin with name and line. */
 enum err_code data_read(struct document **out, enum data_kind kind,
-    const char *name, const char *text, size_t len, bool top, struct err *e)
-    MUST_CHECK;
+    const char *name, const char *text, size_t len, struct err *e) MUST_CHECK;
+
+/* May it stand where it does? top: it lies at the bundle's root, where an
+ * object is needed. */
+enum err_code data_check(const struct document *d, const char *name, bool top,
+    struct err *e) MUST_CHECK;
+
+/* Refuses what Git LFS puts in a file's place, which may be good YAML. For any
+ * file that goes into a bundle. */
+enum err_code data_check_pointer(const char *name, const char *text, size_t len,
+    struct err *e) MUST_CHECK;
+
+/* Refuses texts that not all engines hash alike, with name, line and column:
+ * those that hold a backspace or a form feed. Done by data_read. */
+enum err_code data_check_texts(const struct value *v, const char *name,
+    struct err *e) MUST_CHECK;
 
 /* Appends the canonical form of values that layout_check found disjoint,
  * merged into one; count is at least 1. */

@@ -6,6 +6,7 @@
 
 #include "bundler/module.h"
 #include "core/mem.h"
+#include "core/order.h"
 
 enum { PATH_TEXT_MAX = 8192, ROOTS_TEXT_MAX = 1024 };
 
@@ -469,7 +470,7 @@ check_all(struct layout_part *all, size_t count, struct check *c)
 	struct node top = { .key = "" };
 	enum err_code code;
 
-	qsort(all, count, sizeof *all, compare_parts);
+	order_sort(all, count, sizeof *all, compare_parts);
 	for (size_t i = 0; i < count; i++)
 		insert(&top, &all[i]);
 	code = walk(&top, NULL, 0, false, NULL, c);

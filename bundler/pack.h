@@ -3,8 +3,13 @@
 
 /* Bytes of an archive that depend on names and contents alone: tar (ustar; a
  * pax header only where a name needs one) with zero times, mode 0644 and owner
- * 0, compressed into one gzip member whose header says neither time nor
- * system. Pure, any thread. */
+ * 0, compressed into gzip members whose headers say neither time nor system.
+ *
+ * An archive is several gzip members, one after the other (RFC 1952 2.2): the
+ * manifest, which every commit changes; then parts of some hundred files each;
+ * then the end of the tar. Where a part ends depends on nothing but names and
+ * sizes near its end, so that a change to one file leaves all other parts as
+ * they were, and they need not be compressed again. Pure, any thread. */
 
 #include <locale.h>
 #include <stdbool.h>
@@ -15,7 +20,17 @@
 /* Room for headers and padding beside BUNDLE_SIZE_MAX bytes of files. */
 #define PACK_TAR_MAX ((size_t)BUNDLE_SIZE_MAX + (size_t)BUNDLE_FILES_MAX * 3072)
 #define PACK_SIZE_MAX ((size_t)BUNDLE_SIZE_MAX * 2)
-enum { PACK_LEVEL = 6 };
+enum {
+	PACK_LEVEL = 6,
+	/* Most of a list of hashes cannot be made smaller. */
+	PACK_LEVEL_SIGNATURES = 1,
+	/* A part has at least PART_MIN bytes of tar and then ends before a file
+	 * whose name the dice choose, one in PART_ODDS; or once it has
+	 * PART_MAX. */
+	PACK_PART_MIN = 128 << 10,
+	PACK_PART_MAX = 1 << 20,
+	PACK_PART_ODDS = 64
+};
 
 /* Appends the files in this order; end: followed by the two empty blocks that
  * end an archive. */
@@ -25,6 +40,9 @@ enum err_code pack_tar(struct buf *out, const struct bundle_file *const *files,
 /* Appends data as one gzip member. */
 enum err_code pack_gzip(struct buf *out, const void *data, size_t len,
     struct err *e) MUST_CHECK;
+
+/* How many of these files the next part takes. */
+size_t pack_part(const struct bundle_file *const *files, size_t count);
 
 /* libarchive converts names by the thread's locale, which must not matter:
  * between these two calls it is UTF-8. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/order.h"
 #include "core/text.h"
 
 enum { SHOWN_MAX = 12 };
@@ -75,7 +76,7 @@ void
 roots_sort(struct roots *r)
 {
 	if (r->count > 0)
-		qsort(r->items, r->count, sizeof *r->items, compare_items);
+		order_sort(r->items, r->count, sizeof *r->items, compare_items);
 }
 
 void

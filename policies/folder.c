@@ -362,7 +362,9 @@ enum err_code
 tree_from_folder(struct tree **out, const char *path, struct err *e)
 {
 	struct folder *f = mem_zalloc(sizeof(*f));
-	struct tree_source source = { folder_read, folder_release, f };
+	struct tree_source source = { .read = folder_read,
+		.release = folder_release,
+		.arg = f };
 	AUTO(tree_maker, maker) = tree_maker_new(source);
 	struct visit v = { .folder = f, .maker = maker };
 	struct tree_commit commit = { 0 };

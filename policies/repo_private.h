@@ -8,6 +8,19 @@
 
 enum { REPO_TREE_OBJECT_MAX = 64 << 20, REPO_COMMIT_MAX = 4 << 20 };
 
+/* Sizes of blobs that were asked for before, by id: a header lies behind a
+ * chain of deltas. Forgotten as a whole when it holds REPO_SIZES_MAX / 2. */
+enum { REPO_SIZES_MAX = 1 << 20 };
+struct repo_size {
+	git_oid id;
+	uint32_t size_plus_one; /* 0: the slot is free */
+};
+struct repo_sizes {
+	struct repo_size *slots;
+	size_t count, room; /* room is a power of two */
+};
+void repo_sizes_clear(struct repo_sizes *s);
+
 struct repo {
 	git_repository *git;
 	git_odb *odb;
@@ -16,6 +29,7 @@ struct repo {
 	 * by it need not go on to the root. */
 	char deep_id[TREE_ID_SIZE];
 	int64_t depth;
+	struct repo_sizes sizes;
 };
 
 /* The facts of one commit; out is zeroed first and released by the caller. */

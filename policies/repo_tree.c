@@ -6,7 +6,8 @@
 #include "policies/repo_private.h"
 
 struct git_source {
-	git_odb *odb; /* counted: a tree may outlive its repository's handle */
+	git_odb *odb;  /* counted: a tree may outlive its repository's handle */
+	char *objects; /* folder, for further threads */
 };
 
 static enum err_code
@@ -39,7 +40,99 @@ git_source_release(void *arg)
 	struct git_source *s = arg;
 
 	git_odb_free(s->odb);
+	mem_free(s->objects);
 	mem_free(s);
+}
+
+/* libgit2's handles are for one thread each. */
+static enum err_code
+git_source_another(void *arg, struct tree_source *out, struct err *e)
+{
+	const struct git_source *first = arg;
+	struct git_source *s;
+	git_odb *odb;
+	int rc = git_odb_open(&odb, first->objects);
+
+	if (rc != 0)
+		return gitlib_err(e, rc, "%s", first->objects);
+	s = mem_zalloc(sizeof(*s));
+	s->odb = odb;
+	s->objects = mem_strdup(first->objects);
+	*out = (struct tree_source){ .read = git_source_read,
+		.release = git_source_release,
+		.arg = s,
+		.another = git_source_another };
+	return ERR_OK;
+}
+
+/* -- sizes that are known already ----------------------------------------- */
+
+void
+repo_sizes_clear(struct repo_sizes *s)
+{
+	mem_free(s->slots);
+	*s = (struct repo_sizes){ 0 };
+}
+
+/* Where this id is, or would be. Ids are evenly spread by themselves. */
+static struct repo_size *
+size_slot(const struct repo_sizes *s, const git_oid *id)
+{
+	size_t i;
+
+	memcpy(&i, id->id, sizeof(i));
+	for (i &= s->room - 1; s->slots[i].size_plus_one != 0;
+	     i = (i + 1) & (s->room - 1)) {
+		if (memcmp(id->id, s->slots[i].id.id, sizeof(id->id)) == 0)
+			break;
+	}
+	return &s->slots[i];
+}
+
+static void
+sizes_grow(struct repo_sizes *s)
+{
+	struct repo_sizes old = *s;
+
+	s->count = 0;
+	if (old.room < REPO_SIZES_MAX) {
+		s->room = old.room == 0 ? 1024 : old.room * 2;
+		s->slots = mem_array(s->room, sizeof(*s->slots));
+	} else {
+		memset(s->slots, 0, s->room * sizeof(*s->slots));
+		return;
+	}
+	for (size_t i = 0; i < old.room; i++) {
+		if (old.slots[i].size_plus_one == 0)
+			continue;
+		*size_slot(s, &old.slots[i].id) = old.slots[i];
+		s->count++;
+	}
+	mem_free(old.slots);
+}
+
+static void
+sizes_add(struct repo_sizes *s, const git_oid *id, size_t size)
+{
+	struct repo_size *slot;
+
+	if (s->count >= s->room / 2)
+		sizes_grow(s);
+	slot = size_slot(s, id);
+	s->count += slot->size_plus_one == 0;
+	slot->id = *id;
+	slot->size_plus_one = (uint32_t)size + 1;
+}
+
+static bool
+sizes_find(const struct repo_sizes *s, const git_oid *id, size_t *size)
+{
+	const struct repo_size *slot = s->room > 0 ? size_slot(s, id) : NULL;
+
+	if (slot == NULL || slot->size_plus_one == 0)
+		return false;
+	*size = slot->size_plus_one - 1;
+	return true;
 }
 
 /* -- walking -------------------------------------------------------------- */
@@ -98,24 +191,36 @@ set_path(struct walk *w, size_t prefix, const char *name, struct err *e)
 	return tree_check_path(w->path, e);
 }
 
+/* The size from the object's header, before anything is read. */
+static enum err_code
+blob_size(struct walk *w, const git_oid *id, const char *hex, size_t *size,
+    struct err *e)
+{
+	git_object_t type;
+
+	if (sizes_find(&w->repo->sizes, id, size))
+		return ERR_OK;
+	if (git_odb_read_header(size, &type, w->repo->odb, id) != 0)
+		return gitlib_damaged(e, "%s: blob %s", w->path, hex);
+	if (type != GIT_OBJECT_BLOB)
+		return err_set(e, ERR_CORRUPT, "%s: object %s is no file",
+		    w->path, hex);
+	if (*size <= TREE_BLOB_MAX)
+		sizes_add(&w->repo->sizes, id, *size);
+	else if (*size > INT64_MAX)
+		*size = INT64_MAX;
+	return ERR_OK;
+}
+
 static enum err_code
 add_blob(struct walk *w, const git_tree_entry *entry, struct err *e)
 {
 	const git_oid *id = git_tree_entry_id(entry);
 	char hex[TREE_ID_SIZE];
-	git_object_t type;
 	size_t size;
-	int rc = git_odb_read_header(&size, &type, w->repo->odb, id);
 
 	gitlib_hex(hex, id);
-	if (rc != 0) {
-		return gitlib_damaged(e, "%s: blob %s", w->path, hex);
-	}
-	if (type != GIT_OBJECT_BLOB)
-		return err_set(e, ERR_CORRUPT, "%s: object %s is no file",
-		    w->path, hex);
-	if (size > TREE_BLOB_MAX)
-		size = size > INT64_MAX ? INT64_MAX : size;
+	TRY(blob_size(w, id, hex, &size, e));
 	return tree_maker_add(w->maker, w->path, hex, (int64_t)size,
 	    git_tree_entry_filemode(entry) == GIT_FILEMODE_BLOB_EXECUTABLE, e);
 }
@@ -204,7 +309,10 @@ enum err_code
 repo_tree(struct repo *r, const char *commit, struct tree **out, struct err *e)
 {
 	struct git_source *s = mem_zalloc(sizeof(*s));
-	struct tree_source source = { git_source_read, git_source_release, s };
+	struct tree_source source = { .read = git_source_read,
+		.release = git_source_release,
+		.arg = s,
+		.another = git_source_another };
 	AUTO(tree_maker, maker) = tree_maker_new(source);
 	GITLIB_AUTO(commit, c);
 	struct tree_commit facts;
@@ -214,6 +322,7 @@ repo_tree(struct repo *r, const char *commit, struct tree **out, struct err *e)
 
 	TRY(gitlib_oid(&id, commit, e));
 	TRY(repo_commit(&c, r->git, &id, e));
+	s->objects = mem_printf("%s/objects", git_repository_commondir(r->git));
 	rc = git_repository_odb(&s->odb, r->git);
 	if (rc != 0)
 		return gitlib_err(e, rc, "%s", r->dir);

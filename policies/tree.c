@@ -12,6 +12,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/order.h"
 #include "policies/gitlib.h"
 #include "policies/utf8.h"
 
@@ -210,7 +211,7 @@ check_distinct(const struct tree_entry *entries, size_t count, struct err *e)
 		all[i].key = fold_path(entries[i].path);
 		all[i].path = entries[i].path;
 	}
-	qsort(all, count, sizeof(*all), folded_compare);
+	order_sort(all, count, sizeof(*all), folded_compare);
 	for (size_t i = 0; code == ERR_OK && i + 1 < count; i++)
 		code = check_neighbours(&all[i], &all[i + 1], e);
 	for (size_t i = 0; i < count; i++)
@@ -448,8 +449,7 @@ tree_maker_end(struct tree_maker *m, struct tree_commit *commit,
 {
 	struct tree_whole *w;
 
-	if (m->count > 1)
-		qsort(m->entries, m->count, sizeof(*m->entries), entry_compare);
+	order_sort(m->entries, m->count, sizeof(*m->entries), entry_compare);
 	TRY(check_distinct(m->entries, m->count, e));
 	if (commit->tree[0] == '\0')
 		TRY(work_out_id(commit->tree, m->entries, m->count, e));
@@ -498,20 +498,64 @@ tree_find(const struct tree *t, const char *path)
 	return bsearch(&key, t->entries, t->count, sizeof(key), entry_compare);
 }
 
-enum err_code
-tree_read(const struct tree *t, const struct tree_entry *entry, struct buf *out,
-    struct err *e)
+static enum err_code
+source_read(const struct tree_source *source, const struct tree_entry *entry,
+    struct buf *out, struct err *e)
 {
-	const struct tree_whole *w = (const struct tree_whole *)t;
 	size_t before = out->len;
 
 	if (out->max - out->len < (size_t)entry->size)
 		return err_set(e, ERR_LIMIT,
 		    "%s: %" PRId64 " bytes are more than the %zu that fit here",
 		    entry->path, entry->size, out->max - out->len);
-	TRY(w->source.read(w->source.arg, entry, out, e));
+	TRY(source->read(source->arg, entry, out, e));
 	assert(out->len - before == (size_t)entry->size);
 	return ERR_OK;
+}
+
+enum err_code
+tree_read(const struct tree *t, const struct tree_entry *entry, struct buf *out,
+    struct err *e)
+{
+	const struct tree_whole *w = (const struct tree_whole *)t;
+
+	return source_read(&w->source, entry, out, e);
+}
+
+struct tree_reader {
+	struct tree_source source;
+};
+
+enum err_code
+tree_reader_open(struct tree_reader **out, const struct tree *t, struct err *e)
+{
+	const struct tree_whole *w = (const struct tree_whole *)t;
+	struct tree_source source = { 0 };
+
+	if (w->source.another == NULL)
+		return err_set(e, ERR_UNSUPPORTED,
+		    "these files are read by one thread only");
+	TRY(w->source.another(w->source.arg, &source, e));
+	*out = mem_zalloc(sizeof(**out));
+	(*out)->source = source;
+	return ERR_OK;
+}
+
+enum err_code
+tree_reader_read(struct tree_reader *r, const struct tree_entry *entry,
+    struct buf *out, struct err *e)
+{
+	return source_read(&r->source, entry, out, e);
+}
+
+void
+tree_reader_free(struct tree_reader *r)
+{
+	if (r == NULL)
+		return;
+	if (r->source.release != NULL)
+		r->source.release(r->source.arg);
+	mem_free(r);
 }
 
 /* -- writing -------------------------------------------------------------- */
@@ -621,6 +665,15 @@ memory_read(void *arg, const struct tree_entry *entry, struct buf *out,
 	return buf_check(out, entry->path, e);
 }
 
+/* Nothing changes while it is read, so all threads may share it. */
+static enum err_code
+memory_another(void *arg, struct tree_source *out, struct err *e)
+{
+	(void)e;
+	*out = (struct tree_source){ .read = memory_read, .arg = arg };
+	return ERR_OK;
+}
+
 static void
 memory_release(void *arg)
 {
@@ -662,7 +715,10 @@ tree_from_memory(struct tree **out, const struct tree_file *files, size_t count,
     const char *commit_id, struct err *e)
 {
 	struct memory_source *s = mem_zalloc(sizeof(*s));
-	struct tree_source source = { memory_read, memory_release, s };
+	struct tree_source source = { .read = memory_read,
+		.release = memory_release,
+		.arg = s,
+		.another = memory_another };
 	AUTO(tree_maker, m) = tree_maker_new(source);
 	struct tree_commit commit = { 0 };
 

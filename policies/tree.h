@@ -13,7 +13,8 @@
  * the object's header; more than TREE_FILES_MAX files, TREE_FOLDERS_MAX
  * folders or TREE_TOTAL_MAX bytes.
  *
- * Reading blobs is for one thread at a time per tree. */
+ * Reading blobs is for one thread at a time per tree; further threads open a
+ * tree_reader each. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,6 +67,16 @@ const struct tree_entry *tree_find(const struct tree *t, const char *path);
 enum err_code tree_read(const struct tree *t, const struct tree_entry *entry,
     struct buf *out, struct err *e) MUST_CHECK;
 
+/* Reads the same blobs for one more thread, while others read too. Outlived by
+ * the tree. UNSUPPORTED: this tree is for one thread alone. */
+struct tree_reader;
+enum err_code tree_reader_open(struct tree_reader **out, const struct tree *t,
+    struct err *e) MUST_CHECK;
+enum err_code tree_reader_read(struct tree_reader *r,
+    const struct tree_entry *entry, struct buf *out, struct err *e) MUST_CHECK;
+void tree_reader_free(struct tree_reader *r);
+AUTO_FREE(tree_reader)
+
 /* From a folder: all files below it, ".git" left out, ignored files left out
  * when it is in a Git work tree. commit.tree is worked out as Git would. */
 enum err_code tree_from_folder(struct tree **out, const char *path,
@@ -88,6 +99,9 @@ struct tree_source {
 	    struct buf *out, struct err *e);
 	void (*release)(void *arg);
 	void *arg;
+	/* One more, for another thread, called in that thread; may be NULL. */
+	enum err_code (*another)(void *arg, struct tree_source *out,
+	    struct err *e);
 };
 struct tree_maker;
 struct tree_maker *tree_maker_new(struct tree_source source);

@@ -157,9 +157,10 @@ keep(json_t **out, const struct desk *d, const struct artifact *a,
 
 static enum err_code
 build(json_t **out, struct desk *d, const struct gate_job *job,
-    const struct bundle *b, struct artifact *a, struct err *e)
+    const struct bundle *b, const struct bundle_means *means,
+    struct artifact *a, struct err *e)
 {
-	TRY(bundle_pack(&a->content, b, e));
+	TRY(bundle_pack_with(&a->content, b, means, e));
 	TRY(sign(d, a, b, e));
 	TRY(look(job, a, b, e));
 	return keep(out, d, a, e);
@@ -167,7 +168,7 @@ build(json_t **out, struct desk *d, const struct gate_job *job,
 
 enum err_code
 artifact_build(json_t **out, struct desk *d, const struct gate_job *job,
-    const struct bundle *b, struct err *e)
+    const struct bundle *b, const struct bundle_means *means, struct err *e)
 {
 	struct artifact a = { 0 };
 	enum err_code code;
@@ -175,7 +176,7 @@ artifact_build(json_t **out, struct desk *d, const struct gate_job *job,
 	buf_init(&a.content, (size_t)BUNDLE_SIZE_MAX);
 	buf_init(&a.signed_bytes, (size_t)BUNDLE_SIZE_MAX);
 	buf_init(&a.jws, ARTIFACT_JWS_MAX);
-	code = build(out, d, job, b, &a, e);
+	code = build(out, d, job, b, means, &a, e);
 	if (code == ERR_OK)
 		log_info("bundle.built",
 		    "repo=%s bundle=%s revision=%s files=%zu bytes=%zu key=%s",

@@ -11,7 +11,7 @@
 /* *out becomes {"sha256","size","key","content_sha256"}. INVALID with the
  * engine's own words when it refuses the bundle. */
 enum err_code artifact_build(json_t **out, struct desk *d,
-    const struct gate_job *job, const struct bundle *b, struct err *e)
-    MUST_CHECK;
+    const struct gate_job *job, const struct bundle *b,
+    const struct bundle_means *means, struct err *e) MUST_CHECK;
 
 #endif

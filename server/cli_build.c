@@ -133,12 +133,15 @@ write_bundle(const struct cli_args *a, const struct bundle *b, struct err *e)
 	AUTO_BUF signed_bytes = { 0 };
 	AUTO_STR name = mem_printf("%s.tar.gz", b->name);
 	const char *file = cli_value(a, "output");
+	const struct bundle_means means = {
+		.threads = bundle_threads(BUNDLE_THREADS_MAX)
+	};
 
 	if (file == NULL)
 		file = name;
 	buf_init(&content, (size_t)BUNDLE_SIZE_MAX);
 	buf_init(&signed_bytes, (size_t)BUNDLE_SIZE_MAX);
-	TRY(bundle_pack(&content, b, e));
+	TRY(bundle_pack_with(&content, b, &means, e));
 	if (key_file != NULL) {
 		TRY(read_key(&k, key_file, cli_value(a, "key-id"),
 		    cli_value(a, "signing-alg"), true, e));
@@ -157,11 +160,14 @@ build_from(const struct cli_args *a, const char *dir, struct err *e)
 	AUTO(definition, d) = NULL;
 	AUTO(bundle, b) = NULL;
 	const struct definition_bundle *chosen;
+	const struct bundle_means means = {
+		.threads = bundle_threads(BUNDLE_THREADS_MAX)
+	};
 
 	TRY(read_commit(&t, dir, cli_value(a, "rev"), e));
 	TRY(definition_read(&d, t, e));
 	TRY(choose(d, cli_value(a, "bundle"), &chosen, e));
-	TRY(bundle_plan(&b, t, chosen, e));
+	TRY(bundle_plan_with(&b, t, chosen, &means, e));
 	return write_bundle(a, b, e);
 }
 

@@ -15,6 +15,10 @@
 #include "server/artifact.h"
 #include "signing/digest.h"
 
+/* Threads that read and compress one bundle: other repositories want to get on
+ * as well. */
+enum { WORKER_HANDS = 2 };
+
 /* One commit on its way. */
 struct judging {
 	struct worker *w;
@@ -256,9 +260,20 @@ bundle_json(const struct bundle *b, json_t *artifact)
 	    artifact != NULL ? artifact : json_null());
 }
 
+/* The next commit is mostly this one again. */
+static struct bundle_means
+means_of(struct worker *w)
+{
+	if (w->cache == NULL)
+		w->cache = bundle_cache_new(BUNDLE_CACHE_MAX);
+	return (struct bundle_means){ .threads = bundle_threads(WORKER_HANDS),
+		.cache = w->cache };
+}
+
 /* What the store has for this content is as good: nothing is built. */
 static enum err_code
-build_one(struct judging *j, const struct bundle *b, struct err *e)
+build_one(struct judging *j, const struct bundle *b,
+    const struct bundle_means *means, struct err *e)
 {
 	struct store_artifact stored;
 	json_t *artifact = NULL;
@@ -266,7 +281,7 @@ build_one(struct judging *j, const struct bundle *b, struct err *e)
 	if (store_has_content(j->w->store, b->name, b->content, &stored,
 		NULL) != ERR_OK) {
 		enum err_code code =
-		    artifact_build(&artifact, j->w->desk, &j->job, b, e);
+		    artifact_build(&artifact, j->w->desk, &j->job, b, means, e);
 
 		counters_add(j->w->desk->counters,
 		    code == ERR_OK ? COUNTER_BUILDS_DONE
@@ -283,7 +298,9 @@ static enum err_code
 build_all(struct judging *j, struct err *e)
 {
 	struct bundle_set set = { 0 };
-	enum err_code code = bundle_plan_all(&set, j->tree, j->definition, e);
+	const struct bundle_means means = means_of(j->w);
+	enum err_code code = bundle_plan_all_with(&set, j->tree, j->definition,
+	    &means, e);
 
 	if (code != ERR_OK) {
 		refuse(j, "bundle", e);
@@ -291,7 +308,7 @@ build_all(struct judging *j, struct err *e)
 	}
 	j->bundles = json_array();
 	for (size_t i = 0; code == ERR_OK && i < set.count; i++) {
-		code = build_one(j, set.bundles[i], e);
+		code = build_one(j, set.bundles[i], &means, e);
 		if (code != ERR_OK) {
 			if (strncmp(e->text, "bundle ", 7) != 0)
 				(void)err_add(e, "bundle %s",

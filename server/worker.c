@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bundler/bundle.h"
 #include "clusters/ledger.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -341,6 +342,7 @@ worker_run(struct worker *w)
 		while (!atomic_load(&w->desk->stopping))
 			step(w);
 	watch_free(w->watch);
+	bundle_cache_free(w->cache);
 	repo_free(w->mirror);
 	store_free(w->store);
 	json_decref(w->alarm);

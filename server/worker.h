@@ -22,6 +22,7 @@ struct worker {
 	struct timespec
 	    engine_changed; /* of the program's file; 0: not asked */
 	char sandbox[64];
+	struct bundle_cache *cache; /* of what its bundles were made from */
 
 	/* What the ledger is told. */
 	const char *state;

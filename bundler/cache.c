@@ -1,0 +1,159 @@
+#include "bundler/cache.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+
+/* A plan and a pack are a round each, and a repository may have several
+ * bundles that are packed one after the other. */
+enum { ROUNDS_KEPT = 64 };
+
+struct bundle_cache {
+	size_t max;
+	size_t bytes;
+	uint64_t round;
+	uint64_t swept; /* the round in which room was last made */
+	struct blob *blobs;
+	struct cache_member *members;
+};
+
+struct bundle_cache *
+bundle_cache_new(size_t max)
+{
+	struct bundle_cache *c = mem_zalloc(sizeof *c);
+
+	c->max = max;
+	return c;
+}
+
+static size_t
+member_cost(const struct cache_member *m)
+{
+	return sizeof *m + m->len;
+}
+
+static void
+drop_blob(struct bundle_cache *c, struct blob *b)
+{
+	c->bytes -= b->cost;
+	HASH_DEL(c->blobs, b);
+	blob_unref(b);
+}
+
+static void
+drop_member(struct bundle_cache *c, struct cache_member *m)
+{
+	c->bytes -= member_cost(m);
+	HASH_DEL(c->members, m);
+	mem_free(m->data);
+	mem_free(m);
+}
+
+/* Drops what was last used before this round. */
+static void
+sweep(struct bundle_cache *c, uint64_t before)
+{
+	struct blob *b, *next_blob;
+	struct cache_member *m, *next_member;
+
+	HASH_ITER(hh, c->blobs, b, next_blob) {
+		if (b->used < before)
+			drop_blob(c, b);
+	}
+	HASH_ITER(hh, c->members, m, next_member) {
+		if (m->used < before)
+			drop_member(c, m);
+	}
+}
+
+void
+bundle_cache_free(struct bundle_cache *c)
+{
+	if (c == NULL)
+		return;
+	sweep(c, UINT64_MAX);
+	mem_free(c);
+}
+
+void
+cache_begin(struct bundle_cache *c)
+{
+	c->round++;
+	if (c->round % ROUNDS_KEPT == 0)
+		sweep(c, c->round - ROUNDS_KEPT);
+}
+
+/* At most one sweep in a round: a tree that is too large for the cache must
+ * not be searched for every blob. */
+static bool
+make_room(struct bundle_cache *c, size_t cost)
+{
+	if (cost > c->max)
+		return false;
+	if (c->bytes + cost > c->max && c->swept != c->round) {
+		c->swept = c->round;
+		sweep(c, c->round);
+	}
+	return c->bytes + cost <= c->max;
+}
+
+struct blob *
+cache_blob(struct bundle_cache *c, const struct blob_key *key)
+{
+	struct blob *b;
+
+	HASH_FIND(hh, c->blobs, key, sizeof *key, b);
+	if (b == NULL)
+		return NULL;
+	b->used = c->round;
+	return blob_ref(b);
+}
+
+void
+cache_add_blob(struct bundle_cache *c, struct blob *b)
+{
+	struct blob *old;
+
+	HASH_FIND(hh, c->blobs, &b->key, sizeof b->key, old);
+	if (old != NULL || !make_room(c, b->cost))
+		return;
+	b->used = c->round;
+	c->bytes += b->cost;
+	(void)blob_ref(b);
+	HASH_ADD(hh, c->blobs, key, sizeof b->key, b);
+}
+
+const struct cache_member *
+cache_member(struct bundle_cache *c, const char *key)
+{
+	struct cache_member *m;
+
+	HASH_FIND(hh, c->members, key, DIGEST_HEX_SIZE, m);
+	if (m != NULL)
+		m->used = c->round;
+	return m;
+}
+
+void
+cache_add_member(struct bundle_cache *c, const char *key, const void *data,
+    size_t len)
+{
+	struct cache_member *m;
+
+	if (cache_member(c, key) != NULL || !make_room(c, sizeof *m + len))
+		return;
+	m = mem_zalloc(sizeof *m);
+	memcpy(m->key, key, DIGEST_HEX_SIZE);
+	m->data = mem_alloc(len);
+	memcpy(m->data, data, len);
+	m->len = len;
+	m->used = c->round;
+	c->bytes += member_cost(m);
+	HASH_ADD(hh, c->members, key, DIGEST_HEX_SIZE, m);
+}
+
+size_t
+cache_bytes(const struct bundle_cache *c)
+{
+	return c->bytes;
+}

@@ -1,0 +1,45 @@
+#ifndef BUNDLER_CACHE_H
+#define BUNDLER_CACHE_H
+
+/* What earlier bundles of a repository left behind, so that the work for the
+ * next follows the size of the change: blobs by their id, compressed parts of
+ * archives by the digest of what is in them. Both are pure functions of their
+ * keys: a bundle made with a cache has the bytes of one made without.
+ *
+ * Holds at most the bytes given at birth. What was not used in the last rounds
+ * goes first; what finds no room is just not kept. One thread at a time. */
+
+#include <stdint.h>
+
+#include "bundler/blob.h"
+#include "bundler/bundle.h"
+#include "signing/digest.h"
+
+/* A compressed part of an archive. */
+struct cache_member {
+	char key[DIGEST_HEX_SIZE];
+	char *data;
+	size_t len;
+	uint64_t used;
+	UT_hash_handle hh;
+};
+
+/* A round is one tree's bundles, or one archive. */
+void cache_begin(struct bundle_cache *c);
+
+/* A reference of the caller's, or NULL. */
+struct blob *cache_blob(struct bundle_cache *c, const struct blob_key *key);
+/* Keeps a reference of its own, if there is room. */
+void cache_add_blob(struct bundle_cache *c, struct blob *b);
+
+/* Borrowed until the next cache_add_…, or NULL. */
+const struct cache_member *cache_member(struct bundle_cache *c,
+    const char *key);
+/* Copies. */
+void cache_add_member(struct bundle_cache *c, const char *key, const void *data,
+    size_t len);
+
+/* Bytes held now, about. */
+size_t cache_bytes(const struct bundle_cache *c);
+
+#endif

@@ -1,0 +1,361 @@
+/* What makes bundles fast changes none of their bytes: a cache, cold or warm,
+ * small or large, and any number of threads. */
+
+#include "fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "bundler/cache.h"
+#include "bundler/pack.h"
+#include "core/mem.h"
+
+enum {
+	FOLDERS = 20,
+	SLOTS = 240, /* places where a file may be */
+	COMMITS = 200,
+	TEXT_MAX = 8192
+};
+
+/* A repository in memory that random commits change. */
+struct history {
+	struct tree_file files[SLOTS + FOLDERS];
+	char *names[SLOTS + FOLDERS];
+	char *texts[SLOTS + FOLDERS];
+	bool there[SLOTS + FOLDERS];
+	uint32_t seed;
+	unsigned int commit;
+};
+
+/* xorshift32: the same sequence everywhere. */
+static uint32_t
+dice(struct history *h, uint32_t sides)
+{
+	h->seed ^= h->seed << 13;
+	h->seed ^= h->seed >> 17;
+	h->seed ^= h->seed << 5;
+	return h->seed % sides;
+}
+
+static char *
+policy_text(struct history *h, size_t slot)
+{
+	size_t lines = 1 + dice(h, 100);
+	AUTO_BUF b = { 0 };
+
+	buf_init(&b, TEXT_MAX * 4);
+	buf_printf(&b, "package p%zu.f%zu\n", slot % FOLDERS, slot);
+	for (size_t i = 0; i < lines; i++)
+		buf_printf(&b, "rule_%u := %u\n", dice(h, 1000), dice(h, 9999));
+	return buf_steal(&b, NULL);
+}
+
+static char *
+data_text(struct history *h)
+{
+	return mem_printf("{\"z\": %u, \"limits\": {\"b\": 1.0, \"a\": %u}}",
+	    dice(h, 1000), dice(h, 1000));
+}
+
+static void
+write_slot(struct history *h, size_t slot)
+{
+	mem_free(h->texts[slot]);
+	h->texts[slot] = slot < SLOTS ? policy_text(h, slot) : data_text(h);
+	h->there[slot] = true;
+}
+
+static void
+history_init(struct history *h, uint32_t seed)
+{
+	*h = (struct history){ .seed = seed };
+	for (size_t i = 0; i < SLOTS + FOLDERS; i++) {
+		if (i < SLOTS)
+			h->names[i] =
+			    mem_printf("p%zu/f%zu.rego", i % FOLDERS, i);
+		else
+			h->names[i] = mem_printf("p%zu/more/data.%s", i - SLOTS,
+			    i % 2 == 0 ? "json" : "yaml");
+		write_slot(h, i);
+	}
+}
+
+static void
+history_clear(struct history *h)
+{
+	for (size_t i = 0; i < SLOTS + FOLDERS; i++) {
+		mem_free(h->names[i]);
+		mem_free(h->texts[i]);
+	}
+}
+
+/* Mostly one file; at times many; files come and go. */
+static void
+history_step(struct history *h)
+{
+	size_t changes = dice(h, 20) == 0 ? 50 : 1 + dice(h, 3);
+
+	while (changes-- > 0) {
+		size_t slot = dice(h, SLOTS + FOLDERS);
+
+		if (dice(h, 4) == 0)
+			h->there[slot] = !h->there[slot];
+		else
+			write_slot(h, slot);
+	}
+	write_slot(h, 0);
+}
+
+static struct tree *
+history_tree(struct history *h)
+{
+	AUTO_STR id = mem_printf("%040x", ++h->commit);
+	struct tree *t = NULL;
+	size_t count = 0;
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < SLOTS + FOLDERS; i++) {
+		if (h->there[i])
+			h->files[count++] = (struct tree_file){ h->names[i],
+				h->texts[i], strlen(h->texts[i]) };
+	}
+	if (tree_from_memory(&t, h->files, count, id, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	return t;
+}
+
+static void
+build(struct buf *out, char content[65], const struct tree *t,
+    const struct bundle_means *means)
+{
+	AUTO(bundle, b) = NULL;
+	struct err e = { 0 };
+
+	buf_clear(out);
+	buf_init(out, PACK_SIZE_MAX);
+	if (bundle_plan_with(&b, t, &fixture_all, means, &e) != ERR_OK ||
+	    bundle_pack_with(out, b, means, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	(void)snprintf(content, 65, "%s", b->content);
+}
+
+static void
+compare_builds(const struct tree *t, const struct bundle_means *means)
+{
+	static const struct bundle_means cold = { .threads = 1 };
+	AUTO_BUF wanted = { 0 }, got = { 0 };
+	char wanted_content[65], got_content[65];
+
+	build(&wanted, wanted_content, t, &cold);
+	build(&got, got_content, t, means);
+	assert_string_equal(got_content, wanted_content);
+	assert_int_equal(got.len, wanted.len);
+	assert_memory_equal(got.data, wanted.data, got.len);
+}
+
+/* Over many commits, with a cache of this size. */
+static void
+follow(size_t cache_max, uint32_t seed, unsigned int commits)
+{
+	AUTO(bundle_cache, cache) = bundle_cache_new(cache_max);
+	const struct bundle_means warm = { .threads = 2, .cache = cache };
+	struct history h;
+
+	history_init(&h, seed);
+	for (unsigned int i = 0; i < commits; i++) {
+		AUTO(tree, t) = history_tree(&h);
+
+		compare_builds(t, &warm);
+		assert_true(cache_bytes(cache) <= cache_max);
+		history_step(&h);
+	}
+	history_clear(&h);
+}
+
+static void
+warm_is_as_cold(void **state)
+{
+	(void)state;
+	follow(BUNDLE_CACHE_MAX, 20261, COMMITS);
+}
+
+static void
+small_caches_are_as_none(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 20000, 200000, 700000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+		follow(sizes[i], 7 + (uint32_t)i, 12);
+}
+
+static void
+threads_change_nothing(void **state)
+{
+	struct history h;
+
+	(void)state;
+	history_init(&h, 99);
+	for (unsigned int n = 0; n <= BUNDLE_THREADS_MAX; n++) {
+		const struct bundle_means means = { .threads = n };
+		AUTO(tree, t) = history_tree(&h);
+
+		compare_builds(t, &means);
+		history_step(&h);
+	}
+	history_clear(&h);
+}
+
+static void
+break_slot(struct history *h, size_t slot)
+{
+	mem_free(h->texts[slot]);
+	h->texts[slot] = mem_strdup("no package\n");
+}
+
+/* The first by path, whoever found which one first. */
+static void
+the_first_fault_is_told(void **state)
+{
+	static const unsigned int threads[] = { 1, 2, 8 };
+	struct history h;
+
+	(void)state;
+	history_init(&h, 5);
+	break_slot(&h, 33);  /* p13/ */
+	break_slot(&h, 119); /* p19/ */
+	break_slot(&h, 202); /* p2/ */
+	AUTO(tree, t) = history_tree(&h);
+	for (size_t i = 0; i < 60; i++) {
+		const struct bundle_means means = { .threads = threads[i % 3] };
+		AUTO(bundle, b) = NULL;
+		struct err e = { 0 };
+
+		assert_int_equal(bundle_plan_with(&b, t, &fixture_all, &means,
+				     &e),
+		    ERR_INVALID);
+		assert_non_null(strstr(e.text, "p13/f33.rego:1"));
+	}
+	history_clear(&h);
+}
+
+static void
+bundles_outlive_their_cache(void **state)
+{
+	static const char *const files[] = { "a.rego", "package a\n",
+		"data.json", "{\"b\": 1.0}", NULL };
+	AUTO(tree, t) = fixture_tree(files);
+	struct bundle_cache *cache = bundle_cache_new(BUNDLE_CACHE_MAX);
+	const struct bundle_means means = { .threads = 1, .cache = cache };
+	AUTO(bundle, first) = NULL;
+	AUTO(bundle, second) = NULL;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(bundle_plan_with(&first, t, &fixture_all, &means, &e),
+	    ERR_OK);
+	assert_int_equal(bundle_plan_with(&second, t, &fixture_all, &means, &e),
+	    ERR_OK);
+	bundle_cache_free(cache);
+	assert_ptr_equal(fixture_file(first, "a.rego")->data,
+	    fixture_file(second, "a.rego")->data);
+	fixture_has(first, "a.rego", "package a\n");
+	fixture_has(second, "data.json", "{\"b\":1.0}");
+}
+
+/* What is good in one place is refused in another, known or not. */
+static void
+known_blobs_are_checked_where_they_are(void **state)
+{
+	static const char *const good[] = { "a/data.json", "[1]", "b/x.rego",
+		"package x\n", NULL };
+	static const char *const top[] = { "data.json", "[1]", NULL };
+	static const char *const percent[] = { "a%b.rego", "package x\n",
+		NULL };
+	AUTO(tree, first) = fixture_tree(good);
+	AUTO(tree, second) = fixture_tree(top);
+	AUTO(tree, third) = fixture_tree(percent);
+	AUTO(bundle_cache, cache) = bundle_cache_new(BUNDLE_CACHE_MAX);
+	const struct bundle_means means = { .threads = 1, .cache = cache };
+	AUTO(bundle, b) = NULL;
+	AUTO(bundle, none) = NULL;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(bundle_plan_with(&b, first, &fixture_all, &means, &e),
+	    ERR_OK);
+	assert_int_equal(bundle_plan_with(&none, second, &fixture_all, &means,
+			     &e),
+	    ERR_INVALID);
+	assert_non_null(strstr(e.text, "data.json:1: data at the root"));
+	assert_int_equal(bundle_plan_with(&none, third, &fixture_all, &means,
+			     &e),
+	    ERR_INVALID);
+	assert_non_null(strstr(e.text, "a % in the path"));
+}
+
+/* -- parts ---------------------------------------------------------------- */
+
+enum { PART_FILES = 4000 };
+
+static void
+parts_end_where_names_say(void **state)
+{
+	static char path[PART_FILES][24];
+	static struct bundle_file files[PART_FILES];
+	static const struct bundle_file *list[PART_FILES];
+	static bool ends[PART_FILES + 1];
+	size_t parts = 0, moved = 0;
+
+	(void)state;
+	for (size_t i = 0; i < PART_FILES; i++) {
+		(void)snprintf(path[i], sizeof path[i], "p/f%05zu.rego", i);
+		files[i] = (struct bundle_file){ .path = path[i], .len = 2000 };
+		list[i] = &files[i];
+	}
+	for (size_t at = 0; at < PART_FILES; parts++) {
+		at += pack_part(&list[at], PART_FILES - at);
+		ends[at] = true;
+	}
+	assert_in_range(parts, 15, 80);
+	/* One file grows: the ends after it are soon the same again. */
+	files[1000].len = 5000;
+	for (size_t at = 0; at < PART_FILES;) {
+		at += pack_part(&list[at], PART_FILES - at);
+		moved += !ends[at];
+	}
+	assert_in_range(moved, 0, 3);
+}
+
+static void
+parts_have_a_largest_size(void **state)
+{
+	static char name[] = "f.rego";
+	struct bundle_file file = { .path = name, .len = PACK_PART_MAX / 4 };
+	struct bundle_file large = { .path = name, .len = 64 << 20 };
+	const struct bundle_file *list[] = { &file, &file, &file, &file, &file,
+		&large, &file };
+
+	(void)state;
+	assert_in_range(pack_part(list, 7), 1, 4);
+	assert_int_equal(pack_part(&list[5], 2), 1);
+	assert_int_equal(pack_part(&list[6], 1), 1);
+	assert_int_equal(pack_part(list, 0), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(warm_is_as_cold),
+		cmocka_unit_test(small_caches_are_as_none),
+		cmocka_unit_test(threads_change_nothing),
+		cmocka_unit_test(the_first_fault_is_told),
+		cmocka_unit_test(bundles_outlive_their_cache),
+		cmocka_unit_test(known_blobs_are_checked_where_they_are),
+		cmocka_unit_test(parts_end_where_names_say),
+		cmocka_unit_test(parts_have_a_largest_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
