@@ -1,21 +1,30 @@
 #include "core/log.h"
 
+#include <assert.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "core/clock.h"
 
+/* A pipe that has room at all takes this much at once. */
 enum { LOG_LINE_MAX = 4096 };
+static_assert((int)LOG_LINE_MAX <= PIPE_BUF, "one line, one write");
 
 static char log_process[32] = "edict";
 static enum log_level log_least = LOG_INFO;
+static atomic_uint log_dropped; /* lines, since the last that was written */
 
 void
 log_init(const char *process, enum log_level least)
 {
 	(void)snprintf(log_process, sizeof log_process, "%s", process);
 	log_least = least;
+	atomic_store(&log_dropped, 0); /* what the parent lost, it tells */
 }
 
 /* Escapes what could end the line or drive a terminal. Bytes from 0x80 up
@@ -41,14 +50,53 @@ escape(char *out, size_t size, const char *text)
 	return n;
 }
 
+/* Returns the length; the line is not terminated. */
+static size_t
+format(char line[LOG_LINE_MAX], enum log_level level, const char *event,
+    const char *text)
+{
+	static const char *const names[] = { "debug", "info", "warn", "error" };
+	char stamp[CLOCK_TEXT_SIZE];
+	size_t n;
+
+	clock_text(stamp, clock_now_ms());
+	n = (size_t)snprintf(line, 192, "%s %s %s %s ", stamp, names[level],
+	    log_process, event);
+	n += escape(line + n, LOG_LINE_MAX - n - 1, text);
+	line[n++] = '\n';
+	return n;
+}
+
+/* A log that nobody reads, or that cannot be written, must not stop the server:
+ * false when the line is lost. The descriptor is shared with others, so it
+ * cannot be made non-blocking. */
+static bool
+put(const char *line, size_t len)
+{
+	struct pollfd log = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0 &&
+	    write(STDERR_FILENO, line, len) >= 0;
+}
+
+static void
+tell_dropped(char line[LOG_LINE_MAX])
+{
+	unsigned int count = atomic_exchange(&log_dropped, 0);
+	char text[32];
+
+	if (count == 0)
+		return;
+	(void)snprintf(text, sizeof text, "lines=%u", count);
+	if (!put(line, format(line, LOG_WARN, "log.dropped", text)))
+		atomic_fetch_add(&log_dropped, count);
+}
+
 void
 log_write(enum log_level level, const char *event, const char *fmt, ...)
 {
-	static const char *const names[] = { "debug", "info", "warn", "error" };
 	char text[LOG_LINE_MAX - 256];
 	char line[LOG_LINE_MAX];
-	char stamp[CLOCK_TEXT_SIZE];
-	size_t n;
 	va_list ap;
 
 	if (level < log_least)
@@ -56,12 +104,7 @@ log_write(enum log_level level, const char *event, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	clock_text(stamp, clock_now_ms());
-	n = (size_t)snprintf(line, 192, "%s %s %s %s ", stamp, names[level],
-	    log_process, event);
-	n += escape(line + n, sizeof line - n - 1, text);
-	line[n++] = '\n';
-	/* A log that cannot be written must not stop the server. */
-	if (write(STDERR_FILENO, line, n) < 0)
-		return;
+	tell_dropped(line);
+	if (!put(line, format(line, level, event, text)))
+		atomic_fetch_add(&log_dropped, 1);
 }

@@ -5,7 +5,9 @@
  *   2026-01-31T10:15:02.123Z info http gate.rejected repo=policies commit=…
  * Level, process, event name, key=value pairs. Control characters are escaped
  * by the writer; one write(2) per line, so lines of several processes do not
- * mix. Never pass tokens, keys or policy data. Any thread. */
+ * mix. When the log has no room (its reader stalls) lines are dropped and
+ * counted, and a line `log.dropped lines=N` comes before the next one that
+ * fits. Never pass tokens, keys or policy data. Any thread. */
 
 #include <inttypes.h>
 
