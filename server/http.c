@@ -232,11 +232,14 @@ read_pem(struct buf *out, const char *path, struct err *e)
 	return file_read(out, path, e);
 }
 
-/* As many descriptors as the system lets us have. */
+/* As many descriptors as the system lets us have. The kernel spreads
+ * connections as it likes, so that every thread gets an equal share, and all of
+ * them together leave the reserve for artifacts. */
 static void
 count_room(struct http *h)
 {
 	struct service *s = &h->service;
+	size_t threads = h->setup->listener_count;
 	size_t engines = (size_t)s->conf->http.engines_max;
 	size_t wanted = engines + engines / 8 + 512;
 	size_t room = 1024;
@@ -249,9 +252,11 @@ count_room(struct http *h)
 	}
 	room = room > 2 * SERVICE_FDS_RESERVED ? room - SERVICE_FDS_RESERVED
 					       : room / 2;
+	room = room > threads ? room / threads : 1;
 	s->connections_max = wanted < room ? wanted : room;
 	/* Some places stay for those who do not wait. */
-	s->held_max = s->connections_max - s->connections_max / 16;
+	s->held_each = s->connections_max - s->connections_max / 16;
+	s->held_max = s->held_each * threads;
 	if (s->held_max > (size_t)s->conf->http.engines_max)
 		s->held_max = (size_t)s->conf->http.engines_max;
 	if (s->held_max < (size_t)s->conf->http.engines_max)
@@ -304,10 +309,6 @@ make_loops(struct http *h, struct err *e)
 	const struct http_setup *setup = h->setup;
 	bool tls = setup->conf->tls.certificate != NULL;
 
-	if (setup->listener_count == 0 ||
-	    setup->listener_count > SERVICE_LOOPS_MAX)
-		return err_set(e, ERR_LIMIT, "http: 1 to %d listeners",
-		    SERVICE_LOOPS_MAX);
 	for (size_t i = 0; i < setup->listener_count; i++) {
 		TRY(loop_new(&h->loops[i], &h->service, i, setup->listeners[i],
 		    tls ? h->certificate.data : NULL, tls ? h->key.data : NULL,
@@ -323,8 +324,13 @@ make_loops(struct http *h, struct err *e)
 static enum err_code
 prepare(struct http *h, struct err *e)
 {
-	const struct conf *c = h->setup->conf;
+	const struct http_setup *setup = h->setup;
+	const struct conf *c = setup->conf;
 
+	if (setup->listener_count == 0 ||
+	    setup->listener_count > SERVICE_LOOPS_MAX)
+		return err_set(e, ERR_LIMIT, "http: 1 to %d listeners",
+		    SERVICE_LOOPS_MAX);
 	TRY(block_signals(h, e));
 	TRY(read_pem(&h->certificate, c->tls.certificate, e));
 	TRY(read_pem(&h->key, c->tls.key, e));

@@ -284,7 +284,8 @@ loop_hold(struct loop *l, struct request *r, int64_t hold_ms, struct err *e)
 {
 	struct service *s = l->service;
 
-	if (atomic_fetch_add(&s->held, 1) >= s->held_max || !watch(l, r)) {
+	if (atomic_fetch_add(&s->held, 1) >= s->held_max ||
+	    l->polls.count >= s->held_each || !watch(l, r)) {
 		(void)atomic_fetch_sub(&s->held, 1);
 		return err_set(e, ERR_UNAVAILABLE,
 		    "too many engines are waiting (http.engines_max)");

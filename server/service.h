@@ -32,11 +32,12 @@ struct service {
 	const struct conf *conf;
 	struct counters *counters;
 	struct channel *ledger;
-	char *keys;         /* what GET /v1/keys answers */
-	int64_t started_ms; /* wall clock */
-	size_t connections_max;
-	size_t held_max;
-	atomic_size_t held; /* polls that wait, in all threads */
+	char *keys;             /* what GET /v1/keys answers */
+	int64_t started_ms;     /* wall clock */
+	size_t connections_max; /* of each thread */
+	size_t held_max;        /* polls that wait, in all threads */
+	size_t held_each;       /* and in each */
+	atomic_size_t held;     /* as many wait now, in all threads */
 	atomic_int_fast64_t ledger_silent_ms; /* see service_ledger_silent */
 
 	pthread_mutex_t lock;    /* guards all below */

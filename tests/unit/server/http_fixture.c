@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -275,6 +276,15 @@ site_tell_restarted(struct site *s, const char *process)
 	    json_pack("{s:s}", "process", process));
 }
 
+static void
+limit_files(size_t count)
+{
+	struct rlimit limit = { .rlim_cur = count, .rlim_max = count };
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		_exit(2);
+}
+
 void
 site_start(struct site *s)
 {
@@ -291,6 +301,8 @@ site_start(struct site *s)
 	s->http = fork();
 	assert_true(s->http >= 0);
 	if (s->http == 0) {
+		if (s->files_max > 0)
+			limit_files(s->files_max);
 		close(s->ledger[1]);
 		close(s->supervisor[1]);
 		log_init("http", (enum log_level)s->conf.log_level);

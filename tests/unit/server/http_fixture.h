@@ -26,6 +26,7 @@ struct site {
 	struct store *store; /* for writing */
 	int listeners[SITE_THREADS_MAX];
 	size_t threads;
+	size_t files_max; /* RLIMIT_NOFILE of http; 0: as it is */
 	int port;
 	int ledger[2]; /* [0]: http's end */
 	int supervisor[2];

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -817,6 +818,62 @@ keeps_what_it_has(void **state)
 	site_close(&s);
 }
 
+/* On a connection that stays. */
+static int
+status_of(int fd, const struct site *s, const char *path)
+{
+	struct wire_reply r;
+	int status;
+
+	wire_send(fd,
+	    "GET %s HTTP/1.1\r\nHost: localhost\r\n"
+	    "Authorization: Bearer %s\r\n\r\n",
+	    path, s->engine);
+	if (!wire_read(fd, &r, 5000, false))
+		fail_msg("no answer to %s", path);
+	status = r.status;
+	wire_reply_clear(&r);
+	return status;
+}
+
+/* Whoever can connect can take all places, but not the descriptors with which
+ * artifacts are read. */
+static void
+keeps_descriptors_for_artifacts(void **state)
+{
+	enum { FILES = 1024, CROWD = 1200, THREADS = 4, PATIENCE_MS = 8000 };
+	struct rlimit limit;
+	struct site s;
+	int *crowd = mem_array(CROWD, sizeof *crowd);
+	int64_t end;
+	int own, status;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	open_default(&s, THREADS);
+	s.files_max = FILES;
+	site_start(&s);
+	own = wire_open(&s);
+	assert_int_equal(status_of(own, &s, "/bundles/main"), 200);
+	for (int i = 0; i < CROWD; i++)
+		crowd[i] = wire_open(&s);
+	site_assign(&s, "default", "spare", "two", 3);
+	site_tell_changed(&s);
+	end = clock_mono_ms() + PATIENCE_MS;
+	do {
+		status = status_of(own, &s, "/bundles/spare");
+	} while (status != 200 && clock_mono_ms() < end);
+	assert_int_equal(status, 200);
+	for (int i = 0; i < CROWD; i++)
+		close(crowd[i]);
+	mem_free(crowd);
+	close(own);
+	(void)site_stop(&s);
+	site_close(&s);
+}
+
 static void
 ends_in_order(void **state)
 {
@@ -971,6 +1028,7 @@ main(void)
 		cmocka_unit_test(goes_on_without_the_ledger),
 		cmocka_unit_test(says_how_it_is),
 		cmocka_unit_test(keeps_what_it_has),
+		cmocka_unit_test(keeps_descriptors_for_artifacts),
 		cmocka_unit_test(ends_in_order),
 		cmocka_unit_test(serves_by_tls),
 	};
