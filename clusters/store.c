@@ -25,7 +25,8 @@ static const char *const migrations[STORE_VERSION] = {
 	" alarm TEXT, head TEXT, followed TEXT, line INTEGER NOT NULL,"
 	" last_fetch_ms INTEGER NOT NULL, last_success_ms INTEGER NOT NULL,"
 	" last_error TEXT, engine TEXT, sandbox TEXT);"
-	/* verdict and verdict_state repeat the newest verdict's. */
+	/* verdict and verdict_state repeat those of the verdict that counts:
+	 * the newest, but could_not_run only while there is no other. */
 	"CREATE TABLE commits ("
 	" repository TEXT NOT NULL REFERENCES repositories(name),"
 	" id TEXT NOT NULL, line INTEGER NOT NULL, depth INTEGER NOT NULL,"

@@ -93,7 +93,8 @@ enum err_code store_repository_state(struct store *s, const char *name,
     struct store_repository *out, struct err *e) MUST_CHECK;
 void store_repository_clear(struct store_repository *r);
 
-/* The verdict that counts for a commit: the newest. NOT_FOUND: never judged. */
+/* The verdict that counts for a commit: the newest, but could_not_run only while
+ * there is no other. NOT_FOUND: never judged. */
 struct store_verdict {
 	int64_t id;
 	char state[STORE_STATE_SIZE];     /* "passed" */

@@ -195,7 +195,8 @@ store_commit_place(struct store *s, const char *repository, const char *commit,
 	return ERR_OK;
 }
 
-/* A sender that lost our reply sends the same report again. */
+/* A sender that lost our reply sends the same report again: then it is the last
+ * one that is stored. */
 static enum err_code
 same_verdict(struct store *s, const char *repository, const char *commit,
     const json_t *report, int64_t *id, struct err *e)
@@ -203,8 +204,9 @@ same_verdict(struct store *s, const char *repository, const char *commit,
 	AUTO_ROWS r = { 0 };
 
 	TRY(rows_one(&r, s, e,
-	    "SELECT v.id FROM commits c JOIN verdicts v ON v.id = c.verdict"
-	    " WHERE c.repository = ?1 AND c.id = ?2 AND v.report = ?3",
+	    "SELECT id FROM verdicts WHERE report = ?3 AND id ="
+	    " (SELECT max(id) FROM verdicts"
+	    "  WHERE repository = ?1 AND commit_id = ?2)",
 	    "ssj", repository, commit, report));
 	*id = rows_int(&r, 0);
 	return ERR_OK;
@@ -228,9 +230,13 @@ store_put_verdict(struct store *s, const char *repository, const char *commit,
 	    " ?1,?2,?3,?4,?5,?6,?7) RETURNING id",
 	    "ssosijj", repository, commit, identity, state, at_ms, summary,
 	    report));
+	/* That it could not run says nothing of the commit: what is known of it
+	 * goes on counting. */
 	return sql_run(s, e,
 	    "UPDATE commits SET verdict = ?3, verdict_state = ?4"
-	    " WHERE repository = ?1 AND id = ?2",
+	    " WHERE repository = ?1 AND id = ?2 AND (?4 <> 'could_not_run'"
+	    "  OR coalesce(verdict_state, 'could_not_run') ="
+	    "   'could_not_run')",
 	    "ssis", repository, commit, *id, state);
 }
 

@@ -53,7 +53,8 @@ enum err_code store_is_ancestor(struct store *s, const char *repository,
     const char *a, const char *b, bool *out, struct err *e) MUST_CHECK;
 
 /* Verdicts. summary is what lists show, report all of it. The same report a
- * second time gives the id of the first. */
+ * second time in a row gives the id of the first. All are kept; which one counts
+ * says store_newest_verdict. */
 enum err_code store_put_verdict(struct store *s, const char *repository,
     const char *commit, const char *identity, const char *state,
     const json_t *summary, const json_t *report, int64_t at_ms, int64_t *id,

@@ -174,6 +174,27 @@ test_rollback_and_resume(void **state)
 	assert_int_equal(store_verify_audit(w.context.store, &w.e), ERR_OK);
 }
 
+/* Neither operators nor followers lose what passed because a later attempt
+ * could not run. */
+static void
+test_what_passed_stays_usable(void **state)
+{
+	AUTO_STR to = rev(1);
+
+	(void)state;
+	world_pass(&w, 1, 'a');
+	world_pass(&w, 2, 'b');
+	world_verdict(&w, "policies", 1, "could_not_run");
+	world_verdict(&w, "policies", 2, "could_not_run");
+	must_act(roll_back(to));
+	assert_assigned(&w, "prod", "authz", "1 held 3");
+	must_act(on_bundle("resume"));
+	assert_assigned(&w, "prod", "authz", "2 following 4");
+	/* A failure is an answer, and takes it back. */
+	world_verdict(&w, "policies", 1, "failed");
+	assert_int_equal(world_action(&w, roll_back(to), NULL), ERR_CONFLICT);
+}
+
 static void
 test_pin(void **state)
 {
@@ -1034,6 +1055,7 @@ main(void)
 		WORLD_TEST(test_unstored_content_is_refused),
 		WORLD_TEST(test_following),
 		WORLD_TEST(test_rollback_and_resume),
+		WORLD_TEST(test_what_passed_stays_usable),
 		WORLD_TEST(test_pin),
 		WORLD_TEST(test_rollback_by_names),
 		WORLD_TEST(test_rollback_refusals),

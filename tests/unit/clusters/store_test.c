@@ -513,7 +513,21 @@ test_verdicts_are_kept_and_reused(void **state)
 	    ERR_OK);
 	assert_string_equal(v.state, "passed");
 	assert_int_equal(v.id, 2);
-	world_verdict(&w, "policies", 1, "could_not_run");
+	/* That it could not run is kept, and takes nothing back. */
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(world_run(&w, ledger_verdict,
+				     world_verdict_payload("policies", 1,
+					 "could_not_run", 8),
+				     i == 0 ? &first : &second),
+		    ERR_OK);
+	assert_true(json_equal(first, second));
+	json_decref(first);
+	json_decref(second);
+	assert_int_equal(store_newest_verdict(w.context.store, "policies", id,
+			     &v, &w.e),
+	    ERR_OK);
+	assert_string_equal(v.state, "passed");
+	assert_int_equal(v.id, 2);
 	assert_int_equal(store_verdict_by_identity(w.context.store, v.identity,
 			     &report, &w.e),
 	    ERR_OK);
