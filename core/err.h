@@ -62,6 +62,14 @@ enum err_code err_add_text(struct err *e, const char *fmt, ...)
     PRINTF_LIKE(2, 3);
 #define err_add(e, ...) err_failed(err_add_text((e), __VA_ARGS__))
 
+/* Copies a text that fits or is cut, as UTF-8 whatever it was: bytes that are
+ * no character become question marks. Errors' texts are made so themselves. */
+void err_copy(char *out, size_t size, const char *text);
+
+/* The same text under another code, which it returns. */
+enum err_code err_as_code(struct err *e, enum err_code code);
+#define err_as(e, code) err_failed(err_as_code((e), (code)))
+
 /* The code's stable name, as the API and the logs show it: "not_found". */
 const char *err_name(enum err_code code);
 

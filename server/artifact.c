@@ -161,9 +161,14 @@ build(json_t **out, struct desk *d, const struct gate_job *job,
     struct artifact *a, struct err *e)
 {
 	TRY(bundle_pack_with(&a->content, b, means, e));
-	TRY(sign(d, a, b, e));
+	/* Trouble with the keeper or with our files is no fault of the
+	 * commit's; what the engine says of the bundle is. */
+	if (sign(d, a, b, e) != ERR_OK)
+		return err_as(e, ERR_UNAVAILABLE);
 	TRY(look(job, a, b, e));
-	return keep(out, d, a, e);
+	if (keep(out, d, a, e) != ERR_OK)
+		return err_as(e, ERR_IO);
+	return ERR_OK;
 }
 
 enum err_code

@@ -13,7 +13,7 @@
 #include "policies/gate_local.h"
 #include "server/supervisor.h"
 
-enum { RUN_TIMEOUT_MAX_MS = 3600 * 1000 };
+enum { RUN_TIMEOUT_MAX_MS = 3600 * 1000, UNCLAIMED_MS = 60000 };
 
 struct child {
 	int64_t number; /* 0: the slot is free */
@@ -443,7 +443,12 @@ children_tick(struct children *k, int64_t now_ms)
 		struct child *c = &k->slots[i];
 		int64_t due;
 
-		if (c->number == 0 || c->pid == 0)
+		if (c->number == 0)
+			continue;
+		/* Its starter never got to know of it, or is gone. */
+		if (c->pid == 0 && now_ms > c->deadline_ms + UNCLAIMED_MS)
+			*c = (struct child){ 0 };
+		if (c->pid == 0)
 			continue;
 		if (c->kill_ms == 0 && now_ms >= c->deadline_ms) {
 			c->why = CHILD_TIMED_OUT;

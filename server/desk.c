@@ -14,7 +14,7 @@
 #include "core/mem.h"
 #include "server/supervisor.h"
 
-enum { DESK_STEP = 64 * 1024, DESK_ANSWER_MS = 10000 };
+enum { DESK_STEP = 64 * 1024, DESK_ANSWER_MS = 10000, DESK_LOOK_MS = 250 };
 
 void
 desk_init(struct desk *d)
@@ -89,6 +89,17 @@ desk_wait(struct desk *d, uint64_t *seen, int64_t wait_ms)
 	unlock(d);
 }
 
+uint64_t
+desk_seen(struct desk *d)
+{
+	uint64_t news;
+
+	lock(d);
+	news = d->news;
+	unlock(d);
+	return news;
+}
+
 bool
 desk_gate_enter(struct desk *d, bool alone)
 {
@@ -131,9 +142,14 @@ desk_tell(struct desk *d, uint32_t kind, json_t *payload, json_t **reply,
     struct err *e)
 {
 	struct message m = { 0 };
-	enum err_code code = caller_call(d->ledger, kind, payload, NULL, 0,
-	    LEDGER_TIMEOUT_MS, &m, e);
+	enum err_code code;
 
+	if (payload == NULL)
+		return err_set(e, ERR_INVALID,
+		    "message %u to the ledger: a text in it is not UTF-8",
+		    kind);
+	code = caller_call(d->ledger, kind, payload, NULL, 0, LEDGER_TIMEOUT_MS,
+	    &m, e);
 	json_decref(payload);
 	if (code != ERR_OK)
 		return code;
@@ -154,10 +170,13 @@ start_child(struct desk *d, uint32_t kind, json_t *payload, const int *fds,
 	    count, DESK_ANSWER_MS, &m, e);
 
 	json_decref(payload);
+	if (code == ERR_DENIED)
+		return code; /* a command that is not allowed here */
+	/* Whatever else it is, it is no fault of a commit's. */
 	if (code != ERR_OK)
-		return code;
+		return err_as(e, ERR_UNAVAILABLE);
 	if (json_unpack(m.payload, "{s:I}", "child", number) != 0)
-		code = err_set(e, ERR_INVALID, "supervisor: bad answer");
+		code = err_set(e, ERR_UNAVAILABLE, "supervisor: bad answer");
 	message_clear(&m);
 	return code;
 }
@@ -204,10 +223,10 @@ await_child(struct desk *d, json_int_t number, int64_t timeout_ms,
 		"status", &out->status, "wall_ms", &wall, "cpu_ms", &cpu,
 		"rss_max", &rss) != 0) {
 		message_clear(&m);
-		return err_set(e, ERR_INVALID, "supervisor: bad answer");
+		return err_set(e, ERR_UNAVAILABLE, "supervisor: bad answer");
 	}
 	/* Our own reason to have it stopped goes before. */
-	if (out->end != CHILD_FLOODED)
+	if (out->end == CHILD_EXITED)
 		out->end = end_from_name(end);
 	out->wall_ms = wall;
 	out->cpu_ms = cpu;
@@ -234,9 +253,11 @@ drain(struct buf *out, int fd, bool *open)
 }
 
 /* Reads both pipes to their ends. The supervisor ends the child at its
- * deadline, which closes them, so this does not hang. */
+ * deadline, which closes them; one of its own children that left the group could
+ * hold them open longer, and is not waited for. give_up may be NULL. */
 static void
-gather(struct child_result *out, int out_fd, int err_fd)
+gather(struct child_result *out, int out_fd, int err_fd, int64_t until_ms,
+    const struct desk_patience *patience)
 {
 	bool out_open = true;
 	bool err_open = true;
@@ -247,7 +268,12 @@ gather(struct child_result *out, int out_fd, int err_fd)
 			{ .fd = err_open ? err_fd : -1, .events = POLLIN },
 		};
 
-		if (poll(fds, 2, -1) < 0)
+		if (clock_mono_ms() > until_ms ||
+		    (patience != NULL && patience->over(patience->arg))) {
+			out->end = CHILD_CANCELLED;
+			return;
+		}
+		if (poll(fds, 2, DESK_LOOK_MS) < 0)
 			continue;
 		if ((fds[0].revents != 0 &&
 			!drain(&out->out, out_fd, &out_open)) ||
@@ -294,7 +320,8 @@ pipes_open(struct pipes *p, struct err *e)
 /* Starts, reads, waits. Takes over payload. */
 static enum err_code
 run_child(struct desk *d, uint32_t kind, json_t *payload, size_t streams,
-    int64_t timeout_ms, size_t out_max, struct child_result *out, struct err *e)
+    int64_t timeout_ms, size_t out_max, const struct desk_patience *patience,
+    struct child_result *out, struct err *e)
 {
 	struct child_result r = { .end = CHILD_EXITED };
 	struct pipes p;
@@ -317,9 +344,10 @@ run_child(struct desk *d, uint32_t kind, json_t *payload, size_t streams,
 	}
 	buf_init(&r.out, out_max);
 	buf_init(&r.err, out_max);
-	gather(&r, p.out[0], p.err[0]);
+	gather(&r, p.out[0], p.err[0],
+	    clock_mono_ms() + timeout_ms + 2 * CHILD_GRACE_MS, patience);
 	pipes_close(&p);
-	if (r.end == CHILD_FLOODED)
+	if (r.end != CHILD_EXITED)
 		stop_child(d, number);
 	code = await_child(d, number, timeout_ms, &r, e);
 	if (code != ERR_OK) {
@@ -373,21 +401,42 @@ desk_run(void *runner, struct child_result *out, const struct gate_tool *tool,
 	    json_pack("{s:s,s:s?,s:o,s:s,s:s,s:I}", "repository", r->repository,
 		"command", tool->command, "args", args, "work", work, "sub",
 		sub, "timeout_ms", (json_int_t)tool->timeout_ms),
-	    2, tool->timeout_ms, tool->out_max, out, e);
+	    2, tool->timeout_ms, tool->out_max, NULL, out, e);
 }
 
 enum err_code
 desk_fetch(struct desk *d, const struct conf_repository *repo,
     const char *folder, const char *known, const char *branch,
-    struct fetch_result *out, struct err *e)
+    const struct desk_patience *patience, struct fetch_result *out,
+    struct err *e)
 {
 	struct child_result r = { 0 };
 
 	TRY(run_child(d, SUPERVISOR_FETCH,
 	    json_pack("{s:s,s:s,s:s,s:s}", "repository", repo->name, "incoming",
 		folder, "known", known, "branch", branch),
-	    1, repo->fetch_timeout * 1000, FETCH_RESULT_MAX, &r, e));
+	    1, repo->fetch_timeout * 1000, FETCH_RESULT_MAX, patience, &r, e));
 	fetch_result_read(out, &r);
 	child_result_clear(&r);
 	return ERR_OK;
+}
+
+void
+desk_place_note(struct desk_place *p, const char *path)
+{
+	p->path = path;
+	if (stat(path, &p->st) != 0)
+		p->st = (struct stat){ 0 };
+}
+
+bool
+desk_place_replaced(const struct desk_place *p)
+{
+	struct stat st;
+
+	if (p->path == NULL || stat(p->path, &st) != 0 ||
+	    (st.st_dev == p->st.st_dev && st.st_ino == p->st.st_ino))
+		return false;
+	log_info("pipeline.renew", "path=%s", p->path);
+	return true;
 }

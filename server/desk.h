@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "clusters/counters.h"
 #include "core/channel.h"
@@ -16,12 +17,30 @@
 #include "policies/gate.h"
 #include "server/conf.h"
 
+/* A file or folder, as it was when the process gave up its rights. Landlock's
+ * rules are about files and not about their names: what was put in its place
+ * later (an upgrade), or came later, is out of reach, so the process ends and is
+ * started anew. */
+struct desk_place {
+	const char *path; /* NULL: none */
+	struct stat st;   /* st_ino 0: it was not there */
+};
+void desk_place_note(struct desk_place *p, const char *path);
+bool desk_place_replaced(const struct desk_place *p);
+
+/* Asked again and again during a long wait: is there something better to do? */
+struct desk_patience {
+	bool (*over)(void *arg);
+	void *arg;
+};
+
 struct desk {
 	const struct conf *conf;
 	struct counters *counters;
 	struct caller *ledger, *keeper, *supervisor;
 	char commands[65]; /* digest of the commands the server allows */
 	atomic_bool stopping;
+	atomic_bool renew;             /* a local repository was replaced */
 	atomic_uint_least64_t folders; /* last number given to a folder */
 
 	pthread_mutex_t lock; /* guards what follows */
@@ -39,6 +58,8 @@ void desk_news(struct desk *d);
 
 /* Waits until the news differ from *seen, at most wait_ms; sets *seen. */
 void desk_wait(struct desk *d, uint64_t *seen, int64_t wait_ms);
+
+uint64_t desk_seen(struct desk *d); /* how often there was news */
 
 /* A slot of gate.concurrency; alone: no other run beside this one. False when
  * the process is stopping. */
@@ -62,9 +83,11 @@ enum err_code desk_run(void *runner, struct child_result *out,
     const struct gate_tool *tool, struct err *e) MUST_CHECK;
 
 /* One fetch into data_dir/repos/NAME/incoming/FOLDER. An error means that no
- * fetch could be started at all. */
+ * fetch could be started at all. patience may be NULL; when it is over the child
+ * is ended and the outcome is FETCH_FAILED. */
 enum err_code desk_fetch(struct desk *d, const struct conf_repository *repo,
     const char *folder, const char *known, const char *branch,
-    struct fetch_result *out, struct err *e) MUST_CHECK;
+    const struct desk_patience *patience, struct fetch_result *out,
+    struct err *e) MUST_CHECK;
 
 #endif

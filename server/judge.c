@@ -48,10 +48,13 @@ judging_clear(struct judging *j)
 	json_decref(j->bundles);
 }
 
-/* Whose fault is it: the commit's, or ours? */
+/* Whose fault is it: the commit's, or ours? The engine's, the keeper's and our
+ * files' troubles never are the commit's, whatever their code. */
 static enum gate_state
-blame(enum err_code code)
+blame(const char *stage, enum err_code code)
 {
+	if (strcmp(stage, "engine") == 0)
+		return GATE_COULD_NOT_RUN;
 	return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_CONFLICT
 	    ? GATE_FAILED
 	    : GATE_COULD_NOT_RUN;
@@ -60,7 +63,8 @@ blame(enum err_code code)
 static void
 refuse(struct judging *j, const char *stage, const struct err *reason)
 {
-	struct verdict *v = gate_refuse(blame(reason->code), stage, reason);
+	struct verdict *v =
+	    gate_refuse(blame(stage, reason->code), stage, reason);
 
 	/* What the tests said stays in the report. */
 	if (j->verdict != NULL) {
@@ -138,6 +142,7 @@ check_ownership(const struct judging *j, struct err *e)
 	const struct conf_repository *c = j->w->conf;
 	const struct definition *d = j->definition;
 	const struct definition_bundle *b = d->bundles.items;
+	const struct definition_cluster *k = d->clusters.items;
 
 	for (size_t i = 0; i < d->bundles.count; i++)
 		if (!may_define(c, b[i].name))
@@ -147,6 +152,14 @@ check_ownership(const struct judging *j, struct err *e)
 			    "configuration does not let repository %s define "
 			    "this bundle",
 			    b[i].name, c->name);
+	for (size_t i = 0; i < d->clusters.count; i++)
+		if (k[i].follow != NULL && *j->w->branch != '\0' &&
+		    strcmp(k[i].follow, j->w->branch) != 0)
+			return err_set(e, ERR_INVALID,
+			    DEFINITION_FILE
+			    ": clusters.%s.follow: only the tracked branch, "
+			    "%s, can be followed",
+			    k[i].name, j->w->branch);
 	if (!c->clusters && d->from_file && d->clusters.count > 0 &&
 	    strcmp(((const struct definition_cluster *)d->clusters.items)->name,
 		"default") != 0)
@@ -299,8 +312,8 @@ build_all(struct judging *j, struct err *e)
 {
 	struct bundle_set set = { 0 };
 	const struct bundle_means means = means_of(j->w);
-	enum err_code code = bundle_plan_all_with(&set, j->tree, j->definition,
-	    &means, e);
+	enum err_code code =
+	    bundle_plan_all_with(&set, j->tree, j->definition, &means, e);
 
 	if (code != ERR_OK) {
 		refuse(j, "bundle", e);

@@ -33,15 +33,6 @@ struct line {
 	struct caller **caller;
 };
 
-/* An engine or a local repository, as it was when the process gave up its
- * rights. Landlock's rules are about files and not about their names: what was
- * put in its place later (an upgrade), or came later, is out of reach, so the
- * process ends and is started anew. */
-struct place {
-	const char *path;
-	struct stat st; /* st_ino 0: it was not there */
-};
-
 struct pipeline {
 	struct desk desk;
 	struct line lines[3];
@@ -49,7 +40,7 @@ struct pipeline {
 	pthread_t *threads;
 	size_t count;
 	int signals;
-	struct place *places;
+	struct desk_place *places; /* engines and commands */
 	size_t place_count;
 };
 
@@ -99,19 +90,10 @@ take(struct pipeline *p, struct line *l)
 static bool
 is_replaced(const struct pipeline *p)
 {
-	struct stat st;
-
-	for (size_t i = 0; i < p->place_count; i++) {
-		const struct place *place = &p->places[i];
-
-		if (stat(place->path, &st) != 0 ||
-		    (st.st_dev == place->st.st_dev &&
-			st.st_ino == place->st.st_ino))
-			continue;
-		log_info("pipeline.renew", "path=%s", place->path);
-		return true;
-	}
-	return false;
+	for (size_t i = 0; i < p->place_count; i++)
+		if (desk_place_replaced(&p->places[i]))
+			return true;
+	return atomic_load(&p->desk.renew);
 }
 
 static void
@@ -223,15 +205,27 @@ digest_commands(const struct conf *c, char out[DIGEST_HEX_SIZE])
 	digest_end(d, out);
 }
 
+/* A local repository is for its worker to look at: it may be on a disk that
+ * hangs. */
 static void
-note_place(struct pipeline *p, struct confine_path *out, const char *path)
+note_places(struct pipeline *p)
 {
-	struct place *place = &p->places[p->place_count++];
+	const struct conf *c = p->desk.conf;
+	const struct conf_repository *r = c->repositories.items;
+	const struct conf_command *k = c->gate.commands.items;
 
-	place->path = path;
-	if (stat(path, &place->st) != 0)
-		place->st = (struct stat){ 0 };
-	*out = (struct confine_path){ path, CONFINE_PATH_READ, true };
+	p->places = mem_array(c->repositories.count + c->gate.commands.count,
+	    sizeof *p->places);
+	for (size_t i = 0; i < c->repositories.count; i++) {
+		if (r[i].engine.items[0][0] == '/')
+			desk_place_note(&p->places[p->place_count++],
+			    r[i].engine.items[0]);
+		if (fetch_is_local(r[i].url))
+			desk_place_note(&p->workers[i].place,
+			    fetch_local_path(r[i].url));
+	}
+	for (size_t i = 0; i < c->gate.commands.count; i++)
+		desk_place_note(&p->places[p->place_count++], k[i].path);
 }
 
 static enum err_code
@@ -256,7 +250,7 @@ confine(struct pipeline *p, struct err *e)
 	enum err_code code;
 	size_t n = 0;
 
-	p->places = mem_array(room, sizeof *p->places);
+	note_places(p);
 	paths[n++] = (struct confine_path){ repos, write, false };
 	paths[n++] = (struct confine_path){ artifacts, write, false };
 	paths[n++] = (struct confine_path){ contents, write, false };
@@ -265,9 +259,13 @@ confine(struct pipeline *p, struct err *e)
 	paths[n++] = (struct confine_path){ "/dev/null", write, true };
 	for (size_t i = 0; i < c->repositories.count; i++) {
 		if (r[i].engine.items[0][0] == '/')
-			note_place(p, &paths[n++], r[i].engine.items[0]);
+			paths[n++] =
+			    (struct confine_path){ r[i].engine.items[0],
+				    CONFINE_PATH_READ, true };
 		if (fetch_is_local(r[i].url))
-			note_place(p, &paths[n++], fetch_local_path(r[i].url));
+			paths[n++] =
+			    (struct confine_path){ fetch_local_path(r[i].url),
+				    CONFINE_PATH_READ, true };
 	}
 	rules.path_count = n;
 	code = confine_self(&rules, e);
@@ -312,6 +310,7 @@ pipeline_main(const struct pipeline_setup *setup)
 	p.count = setup->conf->repositories.count;
 	p.desk.conf = setup->conf;
 	p.desk.counters = setup->counters;
+	p.workers = mem_array(p.count, sizeof *p.workers);
 	clean_work(setup->conf);
 	digest_commands(setup->conf, p.desk.commands);
 	if (catch_term(&p, &e) != ERR_OK || bundle_get_ready(&e) != ERR_OK ||
@@ -321,7 +320,6 @@ pipeline_main(const struct pipeline_setup *setup)
 	}
 	desk_init(&p.desk);
 	open_lines(&p, setup);
-	p.workers = mem_array(p.count, sizeof *p.workers);
 	p.threads = mem_array(p.count, sizeof *p.threads);
 	start_workers(&p);
 	serve(&p);

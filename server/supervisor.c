@@ -364,7 +364,10 @@ take_request(struct supervisor *sv)
 	enum err_code code =
 	    channel_receive(sv->to_pipeline, &m, children_kinds, 0, &e);
 
-	if (code == ERR_OK)
+	/* Nothing was asked of the pipeline, so it has nothing to reply. */
+	if (code == ERR_OK && (m.kind & CHANNEL_REPLY) != 0)
+		message_clear(&m);
+	else if (code == ERR_OK)
 		children_handle(sv->children, &m);
 	else if (code != ERR_TIMEOUT && code != ERR_DENIED)
 		log_warn("supervisor.request", "from=pipeline error=\"%s\"",
@@ -460,6 +463,8 @@ supervisor_main(const struct conf *c)
 	struct supervisor sv = { .conf = c, .signals = -1, .lock = -1 };
 	struct err e = { 0 };
 
+	/* A log that nobody reads any more must not end the server. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	log_init("supervisor", (enum log_level)c->log_level);
 	if (set_up(&sv, &e) != ERR_OK) {
 		(void)fprintf(stderr, "edict serve: %s\n", e.text);

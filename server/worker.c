@@ -12,8 +12,7 @@
 #include "server/judge.h"
 
 enum {
-	WORKER_COMMITS_STEP = 500, /* of one LEDGER_COMMITS */
-	WORKER_LINE_MAX = 10000,   /* commits of history made known */
+	WORKER_LINE_MAX = 10000, /* commits of history made known */
 	WORKER_RETRY_MIN_MS = 1000,
 	WORKER_RETRY_MAX_MS = 300000,
 	WORKER_IDLE_MS = 1000
@@ -66,7 +65,7 @@ record_steps(struct worker *w, const struct repo_line *line, struct err *e)
 	for (size_t left = line->count; left > 0;) {
 		json_t *commits = json_array();
 
-		for (size_t n = 0; left > 0 && n < WORKER_COMMITS_STEP; n++) {
+		for (size_t n = 0; left > 0 && n < LEDGER_COMMITS_MAX; n++) {
 			const struct repo_step *s = &line->steps[--left];
 			json_t *j = commit_json(&s->commit, s->depth);
 
@@ -123,6 +122,9 @@ remember(struct worker *w, const struct store_repository *r)
 	w->line = r->line;
 	w->last_fetch_ms = r->last_fetch_ms;
 	w->last_success_ms = r->last_success_ms;
+	if (r->last_success_ms > 0)
+		counters_set_success(w->desk->counters, w->conf->name,
+		    r->last_success_ms);
 	if (r->alarm != NULL)
 		w->alarm = json_incref(r->alarm);
 	if (w->alarm != NULL)
@@ -139,6 +141,10 @@ depth_of_base(struct worker *w)
 	    store_commit_place(w->store, w->conf->name, base, &line, &depth,
 		NULL) == ERR_OK &&
 	    line == w->line)
+		return depth;
+	/* A mirror that was lost: what was followed is as good a beginning. */
+	if (store_commit_place(w->store, w->conf->name, w->followed, &line,
+		&depth, NULL) == ERR_OK)
 		return depth;
 	return 0;
 }
@@ -161,10 +167,10 @@ open_parts(struct worker *w, struct err *e)
 	}
 	if (repo_get_ref(w->mirror, "tip", w->tip, NULL) != ERR_OK)
 		*w->tip = '\0';
-	/* The database may be older than the mirror, or newer (a backup that
-	 * was put back): what Git no longer has is fetched again. */
+	/* A lost mirror is fetched again, and has to name its branch anew. What
+	 * was followed stays known: another history is an alarm all the same. */
 	if (*w->tip == '\0')
-		*w->followed = *w->branch = '\0';
+		*w->branch = '\0';
 	w->base = depth_of_base(w);
 	return worker_report(w, e);
 }
@@ -283,6 +289,8 @@ do_operation(struct worker *w)
 {
 	struct store_operation op;
 
+	if (clock_mono_ms() < w->operations_ms)
+		return false;
 	if (store_next_operation(w->store, w->conf->name, &op, NULL) != ERR_OK)
 		return false;
 	worker_operation(w, &op);
@@ -290,12 +298,31 @@ do_operation(struct worker *w)
 	return true;
 }
 
+/* Has an operator asked for something meanwhile? Looked at when the ledger
+ * says that there is news, so that this costs nothing. */
+static bool
+is_wanted(void *arg)
+{
+	struct worker *w = arg;
+	struct store_operation op;
+
+	if (desk_seen(w->desk) == w->seen_wanted)
+		return false;
+	w->seen_wanted = desk_seen(w->desk);
+	if (store_next_operation(w->store, w->conf->name, &op, NULL) != ERR_OK)
+		return false;
+	store_operation_clear(&op);
+	w->given_up = true;
+	return true;
+}
+
 static void
 do_fetch(struct worker *w)
 {
+	struct desk_patience patience = { .over = is_wanted, .arg = w };
 	struct err e = { 0 };
 
-	if (worker_fetch(w, &e) != ERR_OK)
+	if (worker_fetch(w, &patience, &e) != ERR_OK)
 		log_warn("fetch.failed", "repo=%s error=\"%s\"", w->conf->name,
 		    e.text);
 }
@@ -318,6 +345,8 @@ step(struct worker *w)
 	bool suspended = is_suspended(w);
 	char commit[TREE_ID_SIZE];
 
+	if (desk_place_replaced(&w->place))
+		atomic_store(&w->desk->renew, true);
 	if (do_operation(w))
 		return;
 	if (!suspended && watch_local_changed(w->watch))

@@ -35,9 +35,13 @@ struct worker {
 	int64_t last_fetch_ms, last_success_ms;
 	char last_error[512];
 
-	int64_t again_ms; /* when what could not run is tried again */
+	struct desk_place place; /* of a local repository */
+	bool given_up;           /* the last fetch, for something better */
+	int64_t operations_ms;   /* when operations are looked at again */
+	int64_t again_ms;        /* when what could not run is tried again */
 	int64_t again_wait_ms;
-	uint64_t seen; /* news */
+	uint64_t seen;        /* news */
+	uint64_t seen_wanted; /* news, when operations were last looked for */
 };
 
 /* Runs until the desk is stopping. */
@@ -53,10 +57,14 @@ enum err_code worker_record_one(struct worker *w, const char *commit,
     struct err *e) MUST_CHECK;
 
 /* Fetches once and draws the conclusions (worker_fetch.c). The error is what
- * an operator who asked for it is told. */
-enum err_code worker_fetch(struct worker *w, struct err *e) MUST_CHECK;
-/* Goes along with the history that the alarm is about. */
-enum err_code worker_accept(struct worker *w, struct err *e) MUST_CHECK;
+ * an operator who asked for it is told. patience, which may be NULL, ends a
+ * fetch that keeps something better waiting; it is begun again later. */
+enum err_code worker_fetch(struct worker *w,
+    const struct desk_patience *patience, struct err *e) MUST_CHECK;
+/* Goes along with the history that the alarm is about, if its tip still is the
+ * one that the operator saw. */
+enum err_code worker_accept(struct worker *w, const char *seen, struct err *e)
+    MUST_CHECK;
 
 /* Carries out one operation (worker_operation.c); its end is reported. */
 void worker_operation(struct worker *w, const struct store_operation *op);

@@ -107,8 +107,14 @@ static enum err_code
 consider(struct worker *w, const char *tip, struct err *e)
 {
 	enum watch_step step = WATCH_FOLLOW;
+	char known[TREE_ID_SIZE];
 
-	if (*w->followed != '\0')
+	/* What was followed may be gone with a mirror that was lost: a history
+	 * that does not bring it back is another one. */
+	if (*w->followed != '\0' &&
+	    repo_resolve(w->mirror, w->followed, known, NULL) != ERR_OK)
+		step = WATCH_UNRELATED;
+	else if (*w->followed != '\0')
 		TRY(watch_classify(w->mirror, w->followed, tip, &step, e));
 	switch (step) {
 	case WATCH_SAME:
@@ -212,8 +218,7 @@ settle(struct worker *w, const struct fetch_result *r, const char *incoming,
 		    w->last_fetch_ms);
 		*w->last_error = '\0';
 	} else {
-		(void)snprintf(w->last_error, sizeof w->last_error, "%s",
-		    e->text);
+		err_copy(w->last_error, sizeof w->last_error, e->text);
 		/* An alarm about history does not end because of a host. */
 		if (w->alarm == NULL)
 			w->state = "unreachable";
@@ -225,23 +230,30 @@ settle(struct worker *w, const struct fetch_result *r, const char *incoming,
 }
 
 enum err_code
-worker_fetch(struct worker *w, struct err *e)
+worker_fetch(struct worker *w, const struct desk_patience *patience,
+    struct err *e)
 {
 	char folder[24];
 	struct fetch_result r = { .outcome = FETCH_FAILED };
 	struct err removing = { 0 };
 	enum err_code code;
 
+	w->given_up = false;
 	desk_folder(w->desk, folder);
 	AUTO_STR incoming = mem_printf("%s/repos/%s/incoming/%s",
 	    w->desk->conf->data_dir, w->conf->name, folder);
 	code = file_make_dirs(incoming, e);
 	if (code == ERR_OK)
 		code = desk_fetch(w->desk, w->conf, folder, w->tip, w->branch,
-		    &r, e);
+		    patience, &r, e);
 	if (code != ERR_OK)
-		(void)snprintf(r.message, sizeof r.message, "%s", e->text);
-	code = settle(w, &r, incoming, e);
+		err_copy(r.message, sizeof r.message, e->text);
+	if (patience != NULL && w->given_up) {
+		watch_ask(w->watch);
+		code = ERR_OK;
+	} else {
+		code = settle(w, &r, incoming, e);
+	}
 	if (file_remove_tree(incoming, &removing) != ERR_OK)
 		log_warn("fetch.remove", "repo=%s error=\"%s\"", w->conf->name,
 		    removing.text);
@@ -249,7 +261,7 @@ worker_fetch(struct worker *w, struct err *e)
 }
 
 enum err_code
-worker_accept(struct worker *w, struct err *e)
+worker_accept(struct worker *w, const char *seen, struct err *e)
 {
 	const char *tip = json_string_value(json_object_get(w->alarm, "tip"));
 	char accepted[TREE_ID_SIZE];
@@ -258,6 +270,11 @@ worker_accept(struct worker *w, struct err *e)
 		return err_set(e, ERR_CONFLICT,
 		    "repository %s: there is no other history to accept",
 		    w->conf->name);
+	if (*seen != '\0' && strcmp(seen, tip) != 0)
+		return err_set(e, ERR_CONFLICT,
+		    "repository %s: the branch moved on to %.12s meanwhile; look "
+		    "at that, and accept it then",
+		    w->conf->name, tip);
 	(void)snprintf(accepted, sizeof accepted, "%s", tip);
 	TRY(begin_line(w, accepted, true, e));
 	TRY(go_along(w, accepted, e));

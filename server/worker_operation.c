@@ -2,21 +2,26 @@
 #include <string.h>
 
 #include "clusters/ledger.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "server/judge.h"
 #include "server/worker.h"
+
+enum { OPERATION_AGAIN_MS = 1000 };
 
 static void
 tell(struct worker *w, json_t *payload)
 {
 	struct err e = { 0 };
 
-	/* Idempotent, and found again at the next look: a lost one is only
-	 * carried out twice. */
-	if (desk_tell(w->desk, LEDGER_OPERATION, payload, NULL, &e) != ERR_OK)
-		log_warn("operation.report", "repo=%s error=\"%s\"",
-		    w->conf->name, e.text);
+	/* Idempotent, and found again at a later look: a lost one is only
+	 * carried out twice. Other work goes on meanwhile. */
+	if (desk_tell(w->desk, LEDGER_OPERATION, payload, NULL, &e) == ERR_OK)
+		return;
+	log_warn("operation.report", "repo=%s error=\"%s\"", w->conf->name,
+	    e.text);
+	w->operations_ms = clock_mono_ms() + OPERATION_AGAIN_MS;
 }
 
 static void
@@ -92,9 +97,9 @@ worker_operation(struct worker *w, const struct store_operation *op)
 	log_info("operation.begin", "repo=%s operation=%" PRId64 " kind=%s",
 	    w->conf->name, op->id, op->kind);
 	if (strcmp(op->kind, "fetch") == 0) {
-		code = worker_fetch(w, &e);
+		code = worker_fetch(w, NULL, &e);
 	} else if (strcmp(op->kind, "accept") == 0) {
-		code = worker_accept(w, &e);
+		code = worker_accept(w, op->resolved, &e);
 	} else {
 		/* The publication that a rollback waited for ends it, in one
 		 * transaction. */
@@ -107,7 +112,7 @@ worker_operation(struct worker *w, const struct store_operation *op)
 		/* A process was restarted meanwhile: it is begun again. */
 		log_warn("operation.again",
 		    "operation=%" PRId64 " error=\"%s\"", op->id, e.text);
-		desk_wait(w->desk, &w->seen, 200);
+		w->operations_ms = clock_mono_ms() + OPERATION_AGAIN_MS;
 		return;
 	}
 	if (atomic_load(&w->desk->stopping))
