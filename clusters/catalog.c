@@ -331,3 +331,19 @@ catalog_missing(const struct catalog *c)
 {
 	return c->missing;
 }
+
+bool
+catalog_assigns(const struct catalog *c, const char *cluster,
+    const char *bundle)
+{
+	size_t i;
+	json_t *row;
+
+	json_array_foreach(c->rows, i, row) {
+		if (strcmp(payload_text(row, "bundle"), bundle) == 0 &&
+		    (*cluster == '\0' ||
+			strcmp(payload_text(row, "cluster"), cluster) == 0))
+			return true;
+	}
+	return false;
+}

@@ -67,4 +67,8 @@ size_t catalog_count(const struct catalog *c); /* entries */
 /* Entries that had to be left out: not ready while this is not 0. */
 size_t catalog_missing(const struct catalog *c);
 
+/* This is assigned (cluster "": anywhere), though there may be no entry. */
+bool catalog_assigns(const struct catalog *c, const char *cluster,
+    const char *bundle);
+
 #endif

@@ -105,14 +105,35 @@ look(const struct gate_job *job, const struct artifact *a,
 	return code;
 }
 
-/* Content-addressed: one that is there already is the same. */
+/* Missing, cut short, changed by a failing disk: all the same. */
+static bool
+is_there(const char *path, const char *sha256, size_t size)
+{
+	AUTO_BUF found = { 0 };
+	char digest[DIGEST_HEX_SIZE];
+
+	buf_init(&found, size + 1);
+	if (file_read(&found, path, NULL) != ERR_OK || found.len != size)
+		return false;
+	digest_hex(digest, found.data, found.len);
+	return strcmp(digest, sha256) == 0;
+}
+
+bool
+artifact_is_whole(const struct desk *d, const struct store_artifact *stored)
+{
+	AUTO_STR path = store_artifact_path(d->conf->data_dir, stored->sha256);
+
+	return is_there(path, stored->sha256, (size_t)stored->size);
+}
+
 static enum err_code
-put(char *path, const struct buf *data, struct err *e)
+put(char *path, const char *sha256, const struct buf *data, struct err *e)
 {
 	char *slash = strrchr(path, '/');
 	enum err_code code;
 
-	if (access(path, R_OK) == 0)
+	if (is_there(path, sha256, data->len))
 		return ERR_OK;
 	*slash = '\0';
 	code = file_make_dirs(path, e);
@@ -146,8 +167,8 @@ keep(json_t **out, const struct desk *d, const struct artifact *a,
 	AUTO_STR content_path =
 	    store_content_path(d->conf->data_dir, content_sha256);
 
-	TRY(put(content_path, &a->content, e));
-	TRY(put(path, &a->signed_bytes, e));
+	TRY(put(content_path, content_sha256, &a->content, e));
+	TRY(put(path, sha256, &a->signed_bytes, e));
 	*out = json_pack("{s:s,s:I,s:s,s:s}", "sha256", sha256, "size",
 	    (json_int_t)a->signed_bytes.len, "key", a->key_id, "content_sha256",
 	    content_sha256);

@@ -6,6 +6,7 @@
  * where the store's rows point to. A file that fails is deleted. */
 
 #include "bundler/bundle.h"
+#include "clusters/store.h"
 #include "server/desk.h"
 
 /* *out becomes {"sha256","size","key","content_sha256"}. INVALID with the
@@ -13,5 +14,9 @@
 enum err_code artifact_build(json_t **out, struct desk *d,
     const struct gate_job *job, const struct bundle *b,
     const struct bundle_means *means, struct err *e) MUST_CHECK;
+
+/* The file that engines get for it is there, and is what was stored. */
+bool artifact_is_whole(const struct desk *d,
+    const struct store_artifact *stored);
 
 #endif

@@ -36,6 +36,40 @@ find(const struct request *r, const char *cluster, const char *bundle)
 	return clusters == 1 ? having[0] : NULL;
 }
 
+/* Assigned to whom this is, but its artifact cannot be read now. */
+static bool
+is_unreadable(const struct request *r, const char *cluster, const char *bundle)
+{
+	const struct catalog *c = loop_catalog(r->loop);
+	const char *own = own_cluster(r);
+	size_t clusters;
+
+	if (catalog_missing(c) == 0)
+		return false;
+	if (cluster == NULL)
+		cluster = own;
+	if (*own != '\0' && strcmp(cluster, own) != 0)
+		return false;
+	/* Where several clusters have it, the question is at fault. */
+	(void)catalog_having(c, bundle, &clusters);
+	return (*cluster != '\0' || clusters == 0) &&
+	    catalog_assigns(c, cluster, bundle);
+}
+
+static void
+answer_none(struct request *r, const char *cluster, const char *bundle)
+{
+	if (is_unreadable(r, cluster, bundle))
+		reply_fault(r, 503, "unavailable",
+		    "the artifact of bundle %s cannot be read now; the "
+		    "server's log says why",
+		    bundle);
+	else
+		reply_fault(r, 404, "not_found",
+		    "no bundle %s is assigned to this credential's cluster",
+		    bundle);
+}
+
 /* Go's HTTP client behind OPA is made anew for every poll, and would leave this
  * connection idle for 90 s. */
 static bool
@@ -108,9 +142,7 @@ get(struct request *r, const char *cluster)
 	const struct catalog_entry *entry = find(r, cluster, bundle);
 
 	if (entry == NULL)
-		reply_fault(r, 404, "not_found",
-		    "no bundle %s is assigned to this credential's cluster",
-		    bundle);
+		answer_none(r, cluster, bundle);
 	else if (poll_has(request_header(r, "If-None-Match"), entry->etag))
 		answer_same(r, entry);
 	else

@@ -283,16 +283,31 @@ means_of(struct worker *w)
 		.cache = w->cache };
 }
 
-/* What the store has for this content is as good: nothing is built. */
+/* What the store has for this content is as good, unless its file was lost or
+ * damaged. */
+static bool
+is_stored(const struct judging *j, const struct bundle *b)
+{
+	struct store_artifact stored;
+
+	if (store_has_content(j->w->store, b->name, b->content, &stored,
+		NULL) != ERR_OK)
+		return false;
+	if (artifact_is_whole(j->w->desk, &stored))
+		return true;
+	log_warn("artifact.lost",
+	    "repo=%s bundle=%s sha256=%s: missing or damaged; built again",
+	    j->w->conf->name, b->name, stored.sha256);
+	return false;
+}
+
 static enum err_code
 build_one(struct judging *j, const struct bundle *b,
     const struct bundle_means *means, struct err *e)
 {
-	struct store_artifact stored;
 	json_t *artifact = NULL;
 
-	if (store_has_content(j->w->store, b->name, b->content, &stored,
-		NULL) != ERR_OK) {
+	if (!is_stored(j, b)) {
 		enum err_code code =
 		    artifact_build(&artifact, j->w->desk, &j->job, b, means, e);
 

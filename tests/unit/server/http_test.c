@@ -353,7 +353,7 @@ ends_the_wait_of_the_revoked(void **state)
 	send_poll(fd, &s, s.etag, 25);
 	site_wait_metric(&s, waiting, 1);
 	file = file_path(s.dir, "engine-token");
-	assert_int_equal(unlink(file), 0);
+	assert_int_equal(file_replace(file, "", 0, 0600, &e), ERR_OK);
 	assert_int_equal(store_make_tokens(s.store, s.dir, &e), ERR_OK);
 	site_tell_changed(&s);
 	assert_true(wire_read(fd, &r, 3000, false));
@@ -810,7 +810,18 @@ keeps_what_it_has(void **state)
 	site_get(&s, s.engine, "/bundles/main", &r);
 	assert_int_equal(r.status, 200);
 	wire_reply_clear(&r);
-	/* One of two artifacts is gone: the other is served all the same. */
+	/* One of two artifacts is gone: the other is served all the same, and
+	 * who wants this one may ask again. */
+	site_get(&s, s.engine, "/clusters/default/bundles/spare", &r);
+	expect_code(&r, 503, "unavailable");
+	expect_header(&r, "Retry-After", "5");
+	wire_reply_clear(&r);
+	site_get(&s, s.engine, "/bundles/spare", &r);
+	expect_code(&r, 503, "unavailable");
+	wire_reply_clear(&r);
+	site_get(&s, s.engine, "/clusters/default/bundles/none", &r);
+	expect_code(&r, 404, "not_found");
+	wire_reply_clear(&r);
 	site_get(&s, NULL, "/readyz", &r);
 	assert_int_equal(r.status, 503);
 	wire_reply_clear(&r);
