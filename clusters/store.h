@@ -34,7 +34,8 @@ struct store;
 
 /* For the supervisor, before it starts anybody: makes or migrates the database
  * and the two tokens (store_make_tokens), checks it, and closes it again. So
- * readers may open it at once. */
+ * readers may open it at once. Only here: what becomes of a token's file while
+ * the server runs changes nothing. */
 enum err_code store_prepare(const char *data_dir, struct err *e) MUST_CHECK;
 
 /* For the ledger: makes the folder and the database where missing, checks its
@@ -144,8 +145,8 @@ enum err_code store_next_operation(struct store *s, const char *repository,
     struct store_operation *out, struct err *e) MUST_CHECK;
 void store_operation_clear(struct store_operation *o);
 
-/* Commits of this line deeper than after_depth (-1: all) that were never
- * judged, newest first. */
+/* Commits of this line deeper than after_depth (-1: all) that have no answer
+ * yet: those never judged, newest first, then those that could not run. */
 enum err_code store_commits_without_verdict(struct store *s,
     const char *repository, int64_t line, int64_t after_depth, size_t limit,
     struct store_ids *out, struct err *e) MUST_CHECK;

@@ -311,7 +311,9 @@ store_commits_without_verdict(struct store *s, const char *repository,
 
 	TRY(rows_open(&r, s, e,
 	    "SELECT id FROM commits WHERE repository = ?1 AND line = ?2"
-	    " AND depth > ?3 AND verdict IS NULL ORDER BY depth DESC LIMIT ?4",
+	    " AND depth > ?3 AND coalesce(verdict_state, 'could_not_run') ="
+	    "  'could_not_run'"
+	    " ORDER BY (verdict IS NOT NULL), depth DESC LIMIT ?4",
 	    "siii", repository, line, after_depth, (int64_t)limit));
 	return take_ids(&r, out, e);
 }

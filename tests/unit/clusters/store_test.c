@@ -314,13 +314,22 @@ test_wrong_tokens(void **state)
 	world_close(&w);
 }
 
+/* A lost file takes nothing from those who have the token; an empty one does. */
 static void
-test_lost_token_is_replaced(void **state)
+test_lost_token(void **state)
 {
-	static const char *const others[] = { NULL, "edict_forged\n", "\n" };
+	static const struct {
+		const char *text;
+		enum err_code before;
+	} rows[] = {
+		{ NULL, ERR_OK },
+		{ "edict_forged\n", ERR_OK },
+		{ "", ERR_DENIED },
+		{ "\n", ERR_DENIED },
+	};
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct world w;
 		char before[128], after[128], engine[128], same[128];
 		AUTO_STR path = NULL;
@@ -329,19 +338,20 @@ test_lost_token_is_replaced(void **state)
 		path = file_path(w.dir, "admin-token");
 		token_file(&w, "admin-token", before);
 		token_file(&w, "engine-token", engine);
-		if (others[i] == NULL)
+		if (rows[i].text == NULL)
 			assert_int_equal(unlink(path), 0);
 		else
-			assert_int_equal(file_replace(path, others[i],
-					     strlen(others[i]), 0600, NULL),
+			assert_int_equal(file_replace(path, rows[i].text,
+					     strlen(rows[i].text), 0600, NULL),
 			    ERR_OK);
 		world_reopen(&w);
 		token_file(&w, "admin-token", after);
 		assert_string_not_equal(before, after);
-		assert_int_equal(check(&w, before), ERR_DENIED);
+		assert_int_equal(check(&w, before), rows[i].before);
 		assert_int_equal(check(&w, after), ERR_OK);
 		token_file(&w, "engine-token", same);
 		assert_string_equal(engine, same);
+		assert_int_equal(check(&w, engine), ERR_OK);
 		world_close(&w);
 	}
 }
@@ -455,6 +465,17 @@ test_work_that_is_left(void **state)
 	    ERR_OK);
 	assert_int_equal(ids.count, 1);
 	store_ids_clear(&ids);
+	/* One that could not run is tried again, after all others. */
+	world_verdict(&w, "policies", 3, "could_not_run");
+	assert_int_equal(store_commits_without_verdict(w.context.store,
+			     "policies", 1, -1, 10, &ids, &w.e),
+	    ERR_OK);
+	assert_int_equal(ids.count, 3);
+	world_id(id, 1);
+	assert_string_equal(ids.ids[1], id);
+	world_id(id, 3);
+	assert_string_equal(ids.ids[2], id);
+	store_ids_clear(&ids);
 	assert_int_equal(store_commits_unpublished(w.context.store, "policies",
 			     1, 10, &ids, &w.e),
 	    ERR_OK);
@@ -551,7 +572,7 @@ main(void)
 		cmocka_unit_test(test_reader_while_the_writer_is_away),
 		cmocka_unit_test(test_tokens_are_made_once),
 		cmocka_unit_test(test_wrong_tokens),
-		cmocka_unit_test(test_lost_token_is_replaced),
+		cmocka_unit_test(test_lost_token),
 		cmocka_unit_test(test_engine_token_does_not_pass_for_admin),
 		cmocka_unit_test(test_readable_token_is_refused),
 		cmocka_unit_test(test_audit_chain),
