@@ -189,7 +189,6 @@ start(struct ledger *l, const struct ledger_setup *setup, struct err *e)
 	l->context.repositories_left = setup->repositories_max;
 	TRY(signals_open(&l->signals, e));
 	TRY(store_open(&l->context.store, setup->data_dir, e));
-	TRY(store_make_tokens(l->context.store, setup->data_dir, e));
 	log_info("ledger.started", "data_dir=%s", setup->data_dir);
 	return withdraw(setup, e);
 }

@@ -92,24 +92,38 @@ store_check_token(struct store *s, const char *token, struct store_token *out,
 	return find_token(s, token, NULL, out, e);
 }
 
+/* What is to be done about the token of a file. */
+enum token_fate {
+	TOKEN_KEEP,   /* the file holds a good one */
+	TOKEN_ADD,    /* the file is lost: others may have the token still */
+	TOKEN_REPLACE /* the file was emptied: nobody is to have it */
+};
+
 static enum err_code
-replace_token(struct store *s, const struct first_token *f, const char *token,
-    struct err *e)
+revoke_tokens(struct store *s, const struct first_token *f, struct err *e)
 {
 	int64_t before = store_changes(s);
-	struct store_event made = { "edict", "", "token.create", f->name,
-		NULL };
 	struct store_event revoked = { "edict", "", "token.revoke", f->name,
 		NULL };
-	char digest[DIGEST_HEX_SIZE];
 
-	digest_hex(digest, token, strlen(token));
 	TRY(sql_run(s, e,
 	    "UPDATE tokens SET revoked_ms = ?3 WHERE name = ?1 AND role = ?2"
 	    " AND revoked_ms = 0",
 	    "ssi", f->name, f->role, clock_now_ms()));
-	if (store_changes(s) != before)
-		TRY(store_add_event(s, &revoked, e));
+	if (store_changes(s) == before)
+		return ERR_OK;
+	return store_add_event(s, &revoked, e);
+}
+
+static enum err_code
+add_token(struct store *s, const struct first_token *f, const char *token,
+    struct err *e)
+{
+	struct store_event made = { "edict", "", "token.create", f->name,
+		NULL };
+	char digest[DIGEST_HEX_SIZE];
+
+	digest_hex(digest, token, strlen(token));
 	TRY(sql_run(s, e,
 	    "INSERT INTO tokens (digest, name, role, cluster, created_ms,"
 	    " expires_ms, revoked_ms) VALUES (?1,?2,?3,'',?4,0,0)",
@@ -117,19 +131,51 @@ replace_token(struct store *s, const struct first_token *f, const char *token,
 	return store_add_event(s, &made, e);
 }
 
+static enum err_code
+has_token(struct store *s, const struct first_token *f, bool *out,
+    struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+
+	TRY(rows_one(&r, s, e,
+	    "SELECT count(*) FROM tokens WHERE name = ?1 AND role = ?2"
+	    " AND revoked_ms = 0 AND (expires_ms = 0 OR expires_ms > ?3)",
+	    "ssi", f->name, f->role, clock_now_ms()));
+	*out = rows_int(&r, 0) > 0;
+	return ERR_OK;
+}
+
+static void
+tell(const struct first_token *f, const char *path, bool others)
+{
+	if (!others)
+		log_info("token.made", "name=%s file=%s", f->name, path);
+	else
+		log_warn("token.added",
+		    "name=%s file=%s reason=\"the file was missing or held "
+		    "something else; the token before is still valid: to "
+		    "revoke it, empty the file and start the server again\"",
+		    f->name, path);
+}
+
 /* Stored first, then told: a crash in between leaves a file that does not fit,
- * and the next start makes another. */
+ * and the next start adds another. */
 static enum err_code
 make_token(struct store *s, const struct first_token *f, const char *path,
-    struct err *e)
+    enum token_fate fate, struct err *e)
 {
 	char token[TOKEN_SIZE];
 	char line[TOKEN_SIZE + 1];
+	bool others = false;
 	enum err_code code;
 
 	TRY(token_new(token, e));
 	TRY(store_begin(s, e));
-	code = replace_token(s, f, token, e);
+	code = fate == TOKEN_REPLACE ? revoke_tokens(s, f, e) : ERR_OK;
+	if (code == ERR_OK)
+		code = has_token(s, f, &others, e);
+	if (code == ERR_OK)
+		code = add_token(s, f, token, e);
 	if (code != ERR_OK) {
 		store_rollback(s);
 		return code;
@@ -140,29 +186,33 @@ make_token(struct store *s, const struct first_token *f, const char *path,
 	OPENSSL_cleanse(token, sizeof token);
 	OPENSSL_cleanse(line, sizeof line);
 	if (code == ERR_OK)
-		log_info("token.made", "name=%s file=%s", f->name, path);
+		tell(f, path, others);
 	return code;
 }
 
 static enum err_code
-keep_or_make_token(struct store *s, const struct first_token *f,
-    const char *path, struct err *e)
+judge_file(struct store *s, const struct first_token *f, const char *path,
+    enum token_fate *fate, struct err *e)
 {
 	char *token = NULL;
 	struct store_token found;
 	enum err_code code = file_read_secret(&token, path, e);
 
+	*fate = TOKEN_KEEP;
 	if (code == ERR_OK) {
 		code = find_token(s, token, f->role, &found, e);
 		mem_free_secret(token, strlen(token));
-		if (code == ERR_OK)
-			return ERR_OK;
-		if (code != ERR_DENIED)
-			return code;
-	} else if (code == ERR_DENIED) {
-		return code; /* its mode: say so, do not hand out another */
+		if (code == ERR_DENIED)
+			*fate = TOKEN_ADD;
+		return code == ERR_DENIED ? ERR_OK : code;
 	}
-	return make_token(s, f, path, e);
+	if (code == ERR_NOT_FOUND)
+		*fate = TOKEN_ADD;
+	else if (code == ERR_INVALID)
+		*fate = TOKEN_REPLACE;
+	else
+		return code; /* its mode: say so, do not hand out another */
+	return ERR_OK;
 }
 
 enum err_code
@@ -172,7 +222,11 @@ store_make_tokens(struct store *s, const char *data_dir, struct err *e)
 	     i++) {
 		AUTO_STR path = file_path(data_dir, first_tokens[i].file);
 
-		TRY(keep_or_make_token(s, &first_tokens[i], path, e));
+		enum token_fate fate;
+
+		TRY(judge_file(s, &first_tokens[i], path, &fate, e));
+		if (fate != TOKEN_KEEP)
+			TRY(make_token(s, &first_tokens[i], path, fate, e));
 	}
 	return ERR_OK;
 }

@@ -170,9 +170,12 @@ struct store_progress {
 enum err_code store_progress_operation(struct store *s, int64_t id,
     const struct store_progress *p, struct err *e) MUST_CHECK;
 
-/* Tokens. At the first start makes the admin's and the engines' token and
- * writes data_dir/admin-token and engine-token (0600); later makes anew the one
- * whose file is missing or is not the stored one, and revokes the old. */
+/* Tokens, when the server starts; not when the ledger does. At the first start
+ * makes the admin's and the engines' token and writes data_dir/admin-token and
+ * engine-token (0600). Later, where a file is missing or holds no valid token of
+ * its role, makes one more and writes the file; those before stay valid, for
+ * whoever has them. A file that was emptied means that nobody shall: all before
+ * are revoked. DENIED: others may read the file. */
 enum err_code store_make_tokens(struct store *s, const char *data_dir,
     struct err *e) MUST_CHECK;
 /* Whose token is this? DENIED: nobody's, expired, or revoked. */

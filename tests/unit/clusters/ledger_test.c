@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -458,6 +459,27 @@ test_restart_takes_up_the_same_pair(void **state)
 	assert_int_equal(await(l.as_pipeline, id, NULL, &e), ERR_OK);
 }
 
+/* Neither a token that was moved away nor one with a wrong mode is a matter of
+ * the ledger's, however often it starts. */
+static void
+test_restart_leaves_tokens_alone(void **state)
+{
+	AUTO_STR admin = file_path(l.w.dir, "admin-token");
+	AUTO_STR engine = file_path(l.w.dir, "engine-token");
+	struct err e;
+
+	(void)state;
+	publish(1, 'a');
+	assert_int_equal(unlink(admin), 0);
+	assert_int_equal(chmod(engine, 0640), 0);
+	end_ledger(SIGKILL);
+	start();
+	assert_int_equal(call(l.as_http, LEDGER_ACTION, rollback_action(1, 1),
+			     &e),
+	    ERR_OK);
+	assert_int_not_equal(access(admin, F_OK), 0);
+}
+
 static void
 test_newer_schema_does_not_start(void **state)
 {
@@ -528,6 +550,7 @@ main(void)
 		LEDGER_TEST(test_refusals_change_nothing),
 		LEDGER_TEST(test_killed_at_any_moment),
 		LEDGER_TEST(test_restart_takes_up_the_same_pair),
+		LEDGER_TEST(test_restart_leaves_tokens_alone),
 		LEDGER_TEST(test_newer_schema_does_not_start),
 		LEDGER_TEST(test_it_is_confined),
 		LEDGER_TEST(test_hostile_messages),
