@@ -199,6 +199,7 @@ manifest_read(struct manifest *out, const char *name, const char *text,
 	if (len > MANIFEST_FILE_MAX)
 		return err_set(e, ERR_LIMIT, "%s: larger than %d bytes", name,
 		    MANIFEST_FILE_MAX);
+	TRY(data_check_pointer(name, text, len, e));
 	TRY(canon_read(&m.doc, name, text, len, e));
 	root = document_root(m.doc);
 	if (root->kind == VALUE_OBJECT)
@@ -220,6 +221,7 @@ manifest_check_metadata(const struct value *metadata, const char *where,
 
 	if (metadata == NULL)
 		return ERR_OK;
+	TRY(data_check_texts(metadata, where, e));
 	ours = value_get(metadata, OUR_KEY);
 	if (ours == NULL)
 		return ERR_OK;
@@ -300,7 +302,8 @@ manifest_file_version(const struct manifest *m, const char *path,
 
 /* Writing */
 
-/* What Git holds need not be UTF-8; JSON has to be. */
+/* What Git holds need not be UTF-8; JSON has to be. Nor may it have what
+ * data_check_texts refuses. */
 static void
 write_text(struct buf *out, const char *text)
 {
@@ -311,7 +314,7 @@ write_text(struct buf *out, const char *text)
 	for (size_t i = 0; i < len;) {
 		size_t step = value_utf8(text + i, len - i);
 
-		if (step == 0)
+		if (step == 0 || text[i] == '\b' || text[i] == '\f')
 			buf_add_str(&clean, "\xef\xbf\xbd");
 		else
 			buf_add(&clean, text + i, step);

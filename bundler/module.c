@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "bundler/data.h"
 #include "core/canon.h"
 #include "core/mem.h"
 
@@ -272,12 +273,13 @@ module_package_read(struct module_package *out, const char *name,
 		.line = 1 };
 	enum err_code code;
 
+	TRY(data_check_pointer(name, text, len, e));
 	if (len >= 3 && memcmp(text, mark, 3) == 0)
 		s.at += 3;
 	skip_blanks(&s);
 	if (s.at == s.end)
 		return err_set(e, ERR_INVALID,
-		    "%s: no package: an empty policy file is an error to the "
+		    "%s:1: no package: an empty policy file is an error to the "
 		    "engine",
 		    name);
 	if ((size_t)(s.end - s.at) < sizeof keyword ||

@@ -156,13 +156,18 @@ static enum err_code
 push_level(struct walk *w, const git_oid *id, size_t prefix, struct err *e)
 {
 	struct level *l = &w->levels[w->depth];
+	enum err_code code;
 
 	/* A folder of folders without files has no other bound. */
 	if (++w->folders > TREE_FOLDERS_MAX)
 		return err_set(e, ERR_LIMIT,
 		    "more than %d folders; split the policy repository",
 		    (int)TREE_FOLDERS_MAX);
-	TRY(repo_tree_object(&l->tree, w->repo->git, id, e));
+	code = repo_tree_object(&l->tree, w->repo->git, id, e);
+	if (code != ERR_OK && prefix > 0)
+		return err_add(e, "%.*s", (int)prefix - 1, w->path);
+	if (code != ERR_OK)
+		return code;
 	l->next = 0;
 	l->prefix = prefix;
 	w->depth++;

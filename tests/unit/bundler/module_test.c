@@ -43,8 +43,8 @@ static const struct bad {
 	const char *text;
 	const char *says;
 } bads[] = {
-	{ "", "f.rego: no package" },
-	{ "# only\n", "f.rego: no package" },
+	{ "", "f.rego:1: no package" },
+	{ "# only\n", "f.rego:1: no package" },
 	{ "packagea\n", "f.rego:1: expected \"package NAME\"" },
 	{ "\n\nimport rego.v1\npackage a\n", "f.rego:3: expected" },
 	{ "package\n", "expected a name" },
