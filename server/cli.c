@@ -124,10 +124,13 @@ make_tables(const struct cli_command *c, struct option *longs, char *letters)
 static int
 index_of_letter(const struct cli_command *c, int letter)
 {
-	for (int i = 0; c->options[i].name != NULL; i++)
-		if (c->options[i].letter == letter)
-			return i;
-	assert(0 && "getopt knows only our letters");
+	int i = 0;
+
+	while (c->options[i].letter != letter) {
+		assert(c->options[i].name != NULL); /* letters are from here */
+		i++;
+	}
+	return i;
 }
 
 int
@@ -170,10 +173,13 @@ cli_parse(struct cli_args *out, const struct cli_command *command, int argc,
 static size_t
 index_of_name(const struct cli_args *a, const char *option)
 {
-	for (size_t i = 0; a->command->options[i].name != NULL; i++)
+	size_t i = 0;
+
+	for (;; i++) {
+		assert(a->command->options[i].name != NULL);
 		if (strcmp(a->command->options[i].name, option) == 0)
 			return i;
-	assert(0 && "an option of another command");
+	}
 }
 
 const char *
