@@ -33,7 +33,8 @@ struct gate_program {
 	const char *command_path;
 	int64_t processes;      /* a command's; 0: none but itself */
 	int64_t scratch;        /* bytes per file it may write to work/scratch,
-	                         * where TMPDIR points; 0: writes nothing */
+	                         * where TMPDIR points, not of all files
+	                         * together; 0: writes nothing */
 	int64_t timeout_max_ms; /* 0: as asked for */
 	int64_t memory_max;     /* 0: GATE_MEMORY_DEFAULT */
 

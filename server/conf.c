@@ -91,7 +91,7 @@ static const struct spec command_spec[] = {
 	{ "path", SPEC_STRING, offsetof(struct conf_command, path), .min = 1,
 	    .max = 4096, .required = true, .help = "The program, absolute." },
 	{ "scratch", SPEC_SIZE, offsetof(struct conf_command, scratch), 0, GIB,
-	    0, .help = "Bytes of scratch space." },
+	    0, .help = "Bytes of scratch space, per file." },
 	{ "processes", SPEC_INT, offsetof(struct conf_command, processes), 1,
 	    64, 1, .help = "Processes it may have at once." },
 	{ "memory", SPEC_SIZE, offsetof(struct conf_command, memory), 16 * MIB,
