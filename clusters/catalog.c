@@ -36,7 +36,7 @@ struct catalog {
 	struct catalog_entry *entries;          /* sorted by cluster, bundle */
 	const struct catalog_entry **by_bundle; /* by bundle, cluster */
 	size_t count;
-	size_t missing;
+	json_t *faults; /* cluster/bundle → SHA-256 of what cannot be read */
 	struct catalog_token *tokens; /* sorted by digest */
 	size_t token_count;
 	struct held_blob *blobs; /* uthash by sha256 */
@@ -153,7 +153,58 @@ by_bundle(const void *a, const void *b)
 	return order != 0 ? order : strcmp((*x)->cluster, (*y)->cluster);
 }
 
-/* What cannot be read is left out: everybody else goes on being served. */
+/* Said once per artifact, however often it is tried. */
+static void
+note_fault(struct catalog *c, const json_t *row, const struct catalog *previous,
+    const struct err *why)
+{
+	const char *cluster = payload_text(row, "cluster");
+	const char *bundle = payload_text(row, "bundle");
+	const char *sha256 = payload_text(row, "sha256");
+	AUTO_STR key = mem_printf("%s/%s", cluster, bundle);
+	const char *known = previous == NULL
+	    ? NULL
+	    : json_string_value(json_object_get(previous->faults, key));
+
+	json_object_set_new(c->faults, key, json_string(sha256));
+	if (known == NULL || strcmp(known, sha256) != 0)
+		log_error("catalog.missing", "cluster=%s bundle=%s error=%s",
+		    cluster, bundle, why->text);
+}
+
+/* What was served before is better than nothing: its bytes are in memory. NULL:
+ * there was nothing. */
+static json_t *
+row_before(const struct catalog *previous, const json_t *row)
+{
+	const struct catalog_entry *entry = previous == NULL
+	    ? NULL
+	    : catalog_find(previous, payload_text(row, "cluster"),
+		  payload_text(row, "bundle"));
+
+	if (entry == NULL)
+		return NULL;
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "cluster",
+	    entry->cluster, "bundle", entry->bundle, "revision",
+	    entry->revision, "sha256", entry->sha256, "size",
+	    (json_int_t)entry->size, "serial", (json_int_t)entry->serial);
+}
+
+/* Everybody else goes on being served. */
+static void
+keep_before(struct catalog *c, size_t i, const char *data_dir,
+    const struct catalog *previous)
+{
+	json_t *row = row_before(previous, json_array_get(c->rows, i));
+	struct err e;
+
+	if (row == NULL)
+		return;
+	json_array_set_new(c->rows, i, row);
+	if (add_entry(c, row, data_dir, previous, &e) != ERR_OK)
+		log_error("catalog.lost", "error=%s", e.text);
+}
+
 static void
 add_entries(struct catalog *c, const char *data_dir,
     const struct catalog *previous)
@@ -167,10 +218,8 @@ add_entries(struct catalog *c, const char *data_dir,
 
 		if (add_entry(c, row, data_dir, previous, &why) == ERR_OK)
 			continue;
-		c->missing++;
-		log_error("catalog.missing", "cluster=%s bundle=%s error=%s",
-		    payload_text(row, "cluster"), payload_text(row, "bundle"),
-		    why.text);
+		note_fault(c, row, previous, &why);
+		keep_before(c, i, data_dir, previous);
 	}
 	c->by_bundle = mem_array(c->count, sizeof *c->by_bundle);
 	for (i = 0; i < c->count; i++)
@@ -210,6 +259,7 @@ catalog_load(struct catalog **out, struct store *s, const char *data_dir,
 	enum err_code code;
 
 	atomic_init(&c->refs, 1);
+	c->faults = json_object();
 	code = store_snapshot_begin(s, e);
 	if (code == ERR_OK)
 		code = store_view_served(s, &c->rows, e);
@@ -249,6 +299,7 @@ catalog_unref(struct catalog *c)
 	mem_free(c->by_bundle);
 	mem_free(c->tokens);
 	json_decref(c->rows);
+	json_decref(c->faults);
 	json_decref(c->tokens_rows);
 	mem_free(c);
 }
@@ -329,7 +380,7 @@ catalog_count(const struct catalog *c)
 size_t
 catalog_missing(const struct catalog *c)
 {
-	return c->missing;
+	return json_object_size(c->faults);
 }
 
 bool

@@ -42,8 +42,8 @@ struct catalog_token {
 
 /* Loads what the store says now; s is a read-only store of the calling thread.
  * previous may be NULL; artifacts it has are not read again. An artifact that
- * is missing or damaged is logged and its entry left out; all others are
- * served. On success *out has one reference, the caller's. */
+ * is missing or damaged is logged, and its entry stays as it was in previous, or
+ * is left out where there was none; all others are served. On success *out has one reference, the caller's. */
 enum err_code catalog_load(struct catalog **out, struct store *s,
     const char *data_dir, const struct catalog *previous, struct err *e)
     MUST_CHECK;
@@ -64,7 +64,8 @@ const struct catalog_entry *const *catalog_having(const struct catalog *c,
 
 size_t catalog_count(const struct catalog *c); /* entries */
 
-/* Entries that had to be left out: not ready while this is not 0. */
+/* Entries that had to be left out or to stay as they were, because what is
+ * assigned cannot be read: not ready, and to be loaded again, while not 0. */
 size_t catalog_missing(const struct catalog *c);
 
 /* This is assigned (cluster "": anywhere), though there may be no entry. */

@@ -23,8 +23,8 @@
 
 enum {
 	HTTP_PEM_MAX = 256 * 1024,
-	HTTP_POLL_MS = 1000,   /* for who missed a LEDGER_CHANGED */
-	HTTP_REPAIR_MS = 60000 /* looks again for artifacts that are missing */
+	HTTP_POLL_MS = 1000,  /* for who missed a LEDGER_CHANGED */
+	HTTP_REPAIR_MS = 1000 /* looks again for artifacts that are missing */
 };
 
 /* The process, as its first thread has it. */

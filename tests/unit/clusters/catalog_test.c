@@ -178,6 +178,58 @@ test_damaged_files_are_not_served(void **state)
 	}
 }
 
+static void
+assert_serves(const struct catalog *c, int commit, char content)
+{
+	const struct catalog_entry *entry = catalog_find(c, "east", "authz");
+	AUTO_STR bytes = world_bytes("authz", commit, content);
+	char id[STORE_ID_SIZE];
+
+	assert_non_null(entry);
+	world_id(id, commit);
+	assert_string_equal(entry->revision, id);
+	assert_int_equal(entry->serial, commit);
+	assert_int_equal(entry->size, strlen(bytes));
+	assert_memory_equal(entry->data, bytes, entry->size);
+}
+
+/* What cannot be read now leaves what was served, for as long as it takes. */
+static void
+test_what_was_served_stays(void **state)
+{
+	AUTO_STR bytes = world_bytes("authz", 2, 'c');
+	struct catalog *c = load(NULL);
+	char sha256[DIGEST_HEX_SIZE];
+	AUTO_STR path = NULL;
+
+	(void)state;
+	digest_hex(sha256, bytes, strlen(bytes));
+	path = store_artifact_path(w.dir, sha256);
+	publish(2, 'c', 'b');
+	assert_int_equal(unlink(path), 0);
+	for (int i = 0; i < 2; i++) {
+		struct catalog *next = load(c);
+
+		catalog_unref(c);
+		c = next;
+		assert_serves(c, 1, 'a');
+		assert_non_null(catalog_find(c, "west", "authz"));
+		assert_int_equal(catalog_count(c), 3);
+		assert_int_equal(catalog_missing(c), 2);
+	}
+	assert_int_equal(file_replace(path, bytes, strlen(bytes), 0600, NULL),
+	    ERR_OK);
+	for (int i = 0; i < 2; i++) {
+		struct catalog *next = load(c);
+
+		catalog_unref(c);
+		c = next;
+		assert_serves(c, 2, 'c');
+		assert_int_equal(catalog_missing(c), 0);
+	}
+	catalog_unref(c);
+}
+
 /* Threads take and give back references while newer ones are swapped in. */
 struct shared {
 	pthread_mutex_t lock;
@@ -281,6 +333,7 @@ main(void)
 		WORLD_TEST(test_tokens),
 		WORLD_TEST(test_files_that_vanish_are_no_trouble),
 		WORLD_TEST(test_damaged_files_are_not_served),
+		WORLD_TEST(test_what_was_served_stays),
 		WORLD_TEST(test_threads),
 		cmocka_unit_test(test_counters_are_shared),
 	};
