@@ -124,7 +124,9 @@ store_view_clusters(struct store *s, const char *name, const char *after,
 
 #define ASSIGNMENTS                                                        \
 	"SELECT cluster, bundle, commit_id AS \"revision\", current_with," \
-	" content, artifact, mode, serial, who AS \"by\","                 \
+	" content, artifact, (SELECT key_id FROM artifacts"                \
+	" WHERE sha256 = assignments.artifact) AS \"key\","                \
+	" mode, serial, who AS \"by\","                                    \
 	" at_ms AS \"at:time\", reason, blocked FROM assignments "
 
 enum err_code

@@ -14,6 +14,7 @@
 
 enum {
 	ENGINE_BUNDLES_MAX = 1000,
+	ENGINE_KEYS_MAX = 256,
 	ENGINE_WAIT_SECONDS = 45,
 	ENGINE_WAIT_MAX = 3600
 };
@@ -33,8 +34,10 @@ static const struct cli_option engine_options[] = {
  * answers. */
 struct found {
 	json_t *cluster;
-	json_t *keys;
-	const char *bundles[ENGINE_BUNDLES_MAX];
+	json_t *ring;
+	struct engine_key keys[ENGINE_KEYS_MAX];
+	size_t key_count;
+	struct engine_bundle bundles[ENGINE_BUNDLES_MAX];
 	size_t bundle_count;
 };
 
@@ -42,7 +45,68 @@ static void
 found_clear(struct found *f)
 {
 	json_decref(f->cluster);
-	json_decref(f->keys);
+	json_decref(f->ring);
+}
+
+static const json_t *
+ring_key(const struct found *f, const char *id)
+{
+	const json_t *key;
+	size_t i;
+
+	json_array_foreach(json_object_get(f->ring, "items"), i, key) {
+		const char *found = table_string(key, "id");
+
+		if (found != NULL && strcmp(found, id) == 0)
+			return key;
+	}
+	return NULL;
+}
+
+/* Each key once. */
+static enum err_code
+add_key(struct found *f, const char *id, struct err *e)
+{
+	const json_t *key = ring_key(f, id);
+
+	for (size_t i = 0; i < f->key_count; i++)
+		if (strcmp(f->keys[i].id, id) == 0)
+			return ERR_OK;
+	if (key == NULL)
+		return err_set(e, ERR_NOT_FOUND,
+		    "the server does not have key %s any more, with which "
+		    "assigned bundles are signed; put its files back into the "
+		    "server's keys folder",
+		    id);
+	if (f->key_count == ENGINE_KEYS_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d keys",
+		    ENGINE_KEYS_MAX);
+	f->keys[f->key_count++] = (struct engine_key){
+		.id = id,
+		.algorithm = table_string(key, "algorithm"),
+		.public_pem = table_string(key, "public"),
+	};
+	return ERR_OK;
+}
+
+/* The key that signs now need not be the one that signed what is assigned. */
+static enum err_code
+add_bundle(struct found *f, const json_t *assignment, struct err *e)
+{
+	const char *key_id = table_string(assignment, "key");
+	const char *name = table_string(assignment, "bundle");
+
+	if (key_id == NULL || name == NULL)
+		return err_set(e, ERR_INVALID,
+		    "the server does not say with which key a bundle is "
+		    "signed; is it of the same version as this edict?");
+	if (f->bundle_count == ENGINE_BUNDLES_MAX)
+		return err_set(e, ERR_LIMIT,
+		    "more than %d bundles for one engine", ENGINE_BUNDLES_MAX);
+	TRY(add_key(f, key_id, e));
+	f->bundles[f->bundle_count++] =
+	    (struct engine_bundle){ .name = name, .key_id = key_id };
+	return ERR_OK;
 }
 
 static enum err_code
@@ -54,29 +118,15 @@ look_up(struct client *c, const char *cluster, struct found *f, struct err *e)
 	size_t i;
 
 	TRY(client_call(c, "GET", path, NULL, &f->cluster, NULL, e));
-	TRY(client_call(c, "GET", "/keys", NULL, &f->keys, NULL, e));
+	TRY(client_call(c, "GET", "/keys", NULL, &f->ring, NULL, e));
 	json_array_foreach(json_object_get(f->cluster, "assignments"), i, a)
-		if (f->bundle_count < ENGINE_BUNDLES_MAX)
-			f->bundles[f->bundle_count++] =
-			    table_string(a, "bundle");
+		TRY(add_bundle(f, a, e));
 	if (f->bundle_count == 0)
 		return err_set(e, ERR_NOT_FOUND,
 		    "cluster %s has no bundle yet: no commit has passed; see "
 		    "edict log",
 		    cluster);
 	return ERR_OK;
-}
-
-static const json_t *
-current_key(const struct found *f)
-{
-	const json_t *key;
-	size_t i;
-
-	json_array_foreach(json_object_get(f->keys, "items"), i, key)
-		if (json_is_true(json_object_get(key, "current")))
-			return key;
-	return NULL;
 }
 
 /* On the server's own machine the token is at hand. */
@@ -119,14 +169,9 @@ static enum err_code
 write_config(const struct cli_args *a, struct client *c, struct found *f,
     struct buf *out, struct err *e)
 {
-	const json_t *key;
 	char *token = NULL;
 
 	TRY(look_up(c, a->rest[0], f, e));
-	key = current_key(f);
-	if (key == NULL)
-		return err_set(e, ERR_NOT_FOUND, "%s: no signing key",
-		    client_url(c));
 	TRY(engine_token(a, &token, e));
 	engine_config_write(out,
 	    &(struct engine_config){
@@ -134,9 +179,8 @@ write_config(const struct cli_args *a, struct client *c, struct found *f,
 						   : client_public_url(c),
 		.cluster = a->rest[0],
 		.token = token != NULL ? token : "<the engines' token>",
-		.key_id = table_string(key, "id"),
-		.algorithm = table_string(key, "algorithm"),
-		.public_pem = table_string(key, "public"),
+		.keys = f->keys,
+		.key_count = f->key_count,
 		.bundles = f->bundles,
 		.bundle_count = f->bundle_count,
 		.wait_seconds = wait_seconds(a),
@@ -183,8 +227,10 @@ const struct cli_command cli_engine_config = {
 	.summary = "the configuration an OPA needs to follow a cluster",
 	.help =
 	    "Prints YAML for `opa run --server -c FILE`: where the bundles are,\n"
-	    "the engines' token, the public key, and for each bundle long\n"
-	    "polling and signature verification. keyid and scope are always\n"
+	    "the engines' token, the public keys, and for each bundle long\n"
+	    "polling and signature verification by the key that signed what is\n"
+	    "assigned now: after a change of signing.use the engines need a new\n"
+	    "configuration. keyid and scope are always\n"
 	    "set: without keyid an engine would take unsigned bundles, without\n"
 	    "scope one bundle could stand in for another.\n"
 	    "\n"

@@ -28,13 +28,13 @@ write_service(struct buf *out, const struct engine_config *c)
 }
 
 static void
-write_key(struct buf *out, const struct engine_config *c)
+write_key(struct buf *out, const struct engine_key *k)
 {
-	const char *p = c->public_pem;
+	const char *p = k->public_pem;
 
-	buf_add_str(out, "keys:\n  ");
-	quoted(out, c->key_id);
-	buf_printf(out, ":\n    algorithm: %s\n    key: ", c->algorithm);
+	buf_add_str(out, "  ");
+	quoted(out, k->id);
+	buf_printf(out, ":\n    algorithm: %s\n    key: ", k->algorithm);
 	if (p == NULL) {
 		buf_add_str(out, "\"<the shared secret>\"\n");
 		return;
@@ -51,13 +51,14 @@ write_key(struct buf *out, const struct engine_config *c)
 }
 
 static void
-write_bundle(struct buf *out, const struct engine_config *c, const char *name)
+write_bundle(struct buf *out, const struct engine_config *c,
+    const struct engine_bundle *b)
 {
 	buf_printf(out,
 	    "  %s:\n"
 	    "    service: edict\n"
 	    "    resource: clusters/%s/bundles/%s\n",
-	    name, c->cluster, name);
+	    b->name, c->cluster, b->name);
 	if (c->persist_dir != NULL)
 		buf_add_str(out, "    persist: true\n");
 	buf_printf(out,
@@ -72,15 +73,17 @@ write_bundle(struct buf *out, const struct engine_config *c, const char *name)
 	    "    signing:\n"
 	    "      # Without keyid an engine would accept unsigned bundles.\n"
 	    "      keyid: ");
-	quoted(out, c->key_id);
-	buf_printf(out, "\n      scope: %s\n", name);
+	quoted(out, b->key_id);
+	buf_printf(out, "\n      scope: %s\n", b->name);
 }
 
 void
 engine_config_write(struct buf *out, const struct engine_config *c)
 {
 	write_service(out, c);
-	write_key(out, c);
+	buf_add_str(out, "keys:\n");
+	for (size_t i = 0; i < c->key_count; i++)
+		write_key(out, &c->keys[i]);
 	if (c->persist_dir != NULL) {
 		buf_add_str(out,
 		    "# Bundles survive a restart here.\n"
@@ -90,5 +93,5 @@ engine_config_write(struct buf *out, const struct engine_config *c)
 	}
 	buf_add_str(out, "bundles:\n");
 	for (size_t i = 0; i < c->bundle_count; i++)
-		write_bundle(out, c, c->bundles[i]);
+		write_bundle(out, c, &c->bundles[i]);
 }

@@ -105,12 +105,70 @@ SCENARIO(a_server_that_lost_everything_makes_the_same_bytes)
 	daemon_sh("cmp one.tar.gz two.tar.gz");
 }
 
+static void
+serve_signed_by(const char *id)
+{
+	daemon_start(&(struct daemon_options){
+	    .config = daemon_printf("repositories: {policies: {url: \"%s\"}}\n"
+				    "signing: {use: %s, keys: ["
+				    "{id: k1, private_key_file: \"%s\"},"
+				    "{id: k2, private_key_file: \"%s\"}]}\n",
+		daemon_path("remote.git"), id, daemon_path("k1.key"),
+		daemon_path("k2.key")) });
+}
+
+/* What is assigned stays signed by the key of its time. */
+SCENARIO(engines_get_the_key_that_signed)
+{
+	struct engine *e;
+	const char *one;
+
+	daemon_sh("edict keygen k1 && edict keygen k2");
+	one = daemon_level(1);
+	serve_signed_by("k1");
+	daemon_wait_served(one);
+	daemon_stop();
+	serve_signed_by("k2");
+	daemon_wait_served(one);
+	e = engine_start("default", ENGINE_LONG);
+	engine_wait(e, "authz/level", NULL, "1", DAEMON_DEADLINE_MS);
+	engine_stop(e);
+	daemon_wait_served(daemon_level(2));
+	e = engine_start("default", ENGINE_LONG);
+	engine_wait(e, "authz/level", NULL, "2", DAEMON_DEADLINE_MS);
+}
+
+/* A disk lost it or changed it: a commit that needs it has it built again. */
+SCENARIO(a_lost_artifact_is_built_again)
+{
+	const char *one = daemon_level(1);
+	const char *path = "/clusters/default/bundles/main";
+	struct answer before, after;
+
+	daemon_start(NULL);
+	daemon_wait_served(one);
+	before = daemon_get(path, daemon_engine(), NULL);
+	daemon_stop();
+	daemon_sh("find data/artifacts -type f -exec sh -c 'echo x > \"$1\"' "
+		  "- {} ';'");
+	daemon_restart();
+	assert_int_equal(daemon_get(path, daemon_engine(), NULL).status, 503);
+	daemon_sh("edict retest %s", one);
+	daemon_wait_served(one);
+	after = daemon_get(path, daemon_engine(), NULL);
+	assert_int_equal(after.status, 200);
+	assert_int_equal(after.len, before.len);
+	assert_memory_equal(after.body, before.body, before.len);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PLAY(two_servers_and_the_command_make_the_same_bytes),
 		PLAY(a_server_that_lost_everything_makes_the_same_bytes),
+		PLAY(engines_get_the_key_that_signed),
+		PLAY(a_lost_artifact_is_built_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

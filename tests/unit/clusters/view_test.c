@@ -79,8 +79,9 @@ assert_members(const json_t *object, const char *names)
 #define REVISION                                                    \
 	"bundle repository revision content roots stored artifact " \
 	"published_at"
-#define ASSIGNMENT                                                             \
-	"cluster bundle revision current_with content etag mode serial by at " \
+#define ASSIGNMENT                                                           \
+	"cluster bundle revision current_with content etag key mode serial " \
+	"by at "                                                             \
 	"reason quarantined blocked"
 
 static void
