@@ -16,6 +16,10 @@ static const char *const rules[] = {
 	"would not survive as a key",
 	"does not fit: integers have 64 bits",
 	"did not find expected tag URI",
+	"did not find expected whitespace or line break",
+	"a comma right behind a tag",
+	"!!timestamp is not supported",
+	"JSON has no infinity and no NaN",
 	/* Places */
 	"nothing but null",
 	"lies outside the roots",
