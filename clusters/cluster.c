@@ -367,16 +367,19 @@ is_refusal(enum err_code code)
 	    code == ERR_INVALID;
 }
 
-/* All clusters or none, and the publication stands either way. */
+/* All clusters or none, and the publication stands either way. after_event 0:
+ * nobody knows when it was asked for. */
 static enum err_code
 try_rollback(struct store *s, const struct cluster_change *c,
-    const char *commit, struct err *e)
+    int64_t after_event, const char *commit, struct err *e)
 {
 	char content[STORE_DIGEST_SIZE];
 	enum err_code code;
 	struct err undone;
 
 	TRY(store_revision_content(s, c->bundle, commit, content, e));
+	if (after_event != 0)
+		TRY(cluster_check_undecided(s, c, after_event, e));
 	TRY(store_savepoint(s, e));
 	code = cluster_rollback(s, c, commit, e);
 	if (code == ERR_OK)
@@ -410,7 +413,7 @@ run_operation(struct store *s, const struct publication *p,
 	    (strcmp(o->op.state, "pending") != 0 &&
 		strcmp(o->op.state, "running") != 0))
 		return ERR_OK; /* another kind, or sent twice */
-	code = try_rollback(s, &c, p->commit, &why);
+	code = try_rollback(s, &c, o->after_event, p->commit, &why);
 	if (code != ERR_OK && !is_refusal(code))
 		return err_set(e, code, "%s", why.text);
 	return end_operation(s, p, o, code, &why, e);

@@ -34,6 +34,12 @@ struct cluster_change {
 	const char *peer;
 };
 
+/* Has no operator decided otherwise on one of these clusters after this event?
+ * CONFLICT. What follows by itself is no decision. */
+enum err_code cluster_check_undecided(struct store *s,
+    const struct cluster_change *c, int64_t after_event, struct err *e)
+    MUST_CHECK;
+
 /* Do the clusters have the bundle, and the serials that were expected?
  * NOT_FOUND, INVALID or CONFLICT. */
 enum err_code cluster_check_change(struct store *s,

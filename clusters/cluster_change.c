@@ -108,6 +108,29 @@ cluster_check_change(struct store *s, const struct cluster_change *c,
 	return code;
 }
 
+enum err_code
+cluster_check_undecided(struct store *s, const struct cluster_change *c,
+    int64_t after_event, struct err *e)
+{
+	json_t *decided;
+	json_t *name;
+	size_t i;
+	enum err_code code = ERR_OK;
+
+	TRY(store_clusters_decided(s, c->bundle, after_event, &decided, e));
+	json_array_foreach(decided, i, name) {
+		if (!chosen(c, json_string_value(name)))
+			continue;
+		code = err_set(e, ERR_CONFLICT,
+		    "an operator has changed bundle %s in cluster %s since "
+		    "this was asked for; look again, and ask again",
+		    c->bundle, json_string_value(name));
+		break;
+	}
+	json_decref(decided);
+	return code;
+}
+
 /* One cluster's part; ctx is what the kind of change needs besides. */
 typedef enum err_code apply_fn(struct cluster_set *set, struct store *s,
     const struct cluster_change *c, const void *ctx, struct err *e);

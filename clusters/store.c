@@ -107,6 +107,8 @@ static const char *const migrations[STORE_VERSION] = {
 	" peer TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,"
 	" detail TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL);"
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);",
+	/* The last event when the operation was asked for. */
+	"ALTER TABLE operations ADD COLUMN after_event INTEGER;",
 };
 
 static enum err_code

@@ -98,6 +98,52 @@ store_add_event(struct store *s, const struct store_event *v, struct err *e)
 	    l.detail, l.previous, hash);
 }
 
+/* The subject of a move is CLUSTER/BUNDLE. */
+static void
+add_cluster(json_t *list, const char *subject, const char *bundle)
+{
+	const char *slash = strchr(subject, '/');
+
+	if (slash != NULL && strcmp(slash + 1, bundle) == 0)
+		json_array_append_new(list,
+		    json_stringn(subject, (size_t)(slash - subject)));
+}
+
+static enum err_code
+take_clusters(struct rows *r, const char *bundle, json_t *list, struct err *e)
+{
+	for (;;) {
+		bool more;
+
+		TRY(rows_next(r, &more, e));
+		if (!more)
+			return ERR_OK;
+		add_cluster(list, rows_text(r, 0), bundle);
+	}
+}
+
+enum err_code
+store_clusters_decided(struct store *s, const char *bundle, int64_t after_event,
+    json_t **out, struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+	json_t *list;
+	enum err_code code;
+
+	/* What an operation carries out comes from no peer. */
+	TRY(rows_open(&r, s, e,
+	    "SELECT subject FROM audit WHERE seq > ?1 AND peer <> ''"
+	    " AND kind IN ('rollback', 'pin', 'resume')",
+	    "i", after_event));
+	list = json_array();
+	code = take_clusters(&r, bundle, list, e);
+	if (code == ERR_OK)
+		*out = list;
+	else
+		json_decref(list);
+	return code;
+}
+
 enum err_code
 store_verify_audit(struct store *s, struct err *e)
 {

@@ -12,9 +12,11 @@ store_add_operation(struct store *s, const struct store_operation_row *o,
 {
 	return sql_returning(s, e, id,
 	    "INSERT INTO operations (id, kind, state, repository, bundle,"
-	    " target, resolved, clusters, expect, who, reason, created_ms)"
+	    " target, resolved, clusters, expect, who, reason, created_ms,"
+	    " after_event)"
 	    " VALUES ((SELECT coalesce(max(id), 0) + 1 FROM operations),"
-	    " ?1,'pending',?2,?3,?4,?5,?6,?7,?8,?9,?10) RETURNING id",
+	    " ?1,'pending',?2,?3,?4,?5,?6,?7,?8,?9,?10,"
+	    " (SELECT coalesce(max(seq), 0) FROM audit)) RETURNING id",
 	    "ssosojjssi", o->kind, o->repository, o->bundle, o->to, o->resolved,
 	    o->clusters, o->expect, o->who, o->reason, o->created_ms);
 }
@@ -84,7 +86,8 @@ store_get_operation(struct store *s, int64_t id,
 	struct store_operation_full o = { 0 };
 	enum err_code code = rows_one(&r, s, e,
 	    "SELECT id, kind, state, bundle, target, resolved, repository,"
-	    " who, reason, clusters, expect FROM operations WHERE id = ?1",
+	    " who, reason, clusters, expect, after_event FROM operations"
+	    " WHERE id = ?1",
 	    "i", id);
 
 	if (code == ERR_NOT_FOUND)
@@ -102,6 +105,7 @@ store_get_operation(struct store *s, int64_t id,
 	rows_copy(&r, 6, o.repository, sizeof o.repository);
 	o.who = rows_dup(&r, 7);
 	o.reason = rows_dup(&r, 8);
+	o.after_event = rows_int(&r, 11);
 	*out = o;
 	return ERR_OK;
 }

@@ -157,6 +157,7 @@ struct store_operation_full {
 	char repository[STORE_NAME_SIZE];
 	char *who, *reason;
 	json_t *clusters, *expect;
+	int64_t after_event; /* the last when it was asked for; 0: unknown */
 };
 enum err_code store_get_operation(struct store *s, int64_t id,
     struct store_operation_full *out, struct err *e) MUST_CHECK;
@@ -193,6 +194,11 @@ struct store_event {
 };
 enum err_code store_add_event(struct store *s, const struct store_event *v,
     struct err *e) MUST_CHECK;
+/* The clusters, as texts, where an operator moved, pinned or resumed this bundle
+ * by a request of their own after that event; what an operation carries out was
+ * asked for earlier and does not count. The caller owns *out. */
+enum err_code store_clusters_decided(struct store *s, const char *bundle,
+    int64_t after_event, json_t **out, struct err *e) MUST_CHECK;
 /* CORRUPT names the first event that does not fit the chain. */
 enum err_code store_verify_audit(struct store *s, struct err *e) MUST_CHECK;
 

@@ -688,6 +688,90 @@ test_rollback_that_was_overtaken(void **state)
 	assert_assigned(&w, "prod", "authz", "5 held 2");
 }
 
+/* What operators do while it is built is newer than what it was asked for; what
+ * happens by itself is not, and neither is what was asked for before. */
+static void
+test_rollback_yields_to_newer_decisions(void **state)
+{
+	static const struct {
+		const char *action, *bundle;
+		const char *state, *assigned;
+	} rows[] = {
+		{ "pin", "authz", "failed", "5 held 2" },
+		{ "resume", "authz", "failed", "6 following 4" },
+		{ "pin", "infra", "done", "2 held 3" },
+		{ NULL, NULL, "done", "2 held 3" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		AUTO_STR to = rev(2);
+		struct world_publication p = { .repository = "policies",
+			.bundles = { { "authz", 'a', NULL },
+			    { "infra", 'e', NULL } },
+			.clusters = { { "prod", "authz infra" } } };
+		json_t *body;
+		char text[16];
+
+		if (i > 0) {
+			assert_int_equal(teardown(NULL), 0);
+			assert_int_equal(setup(NULL), 0);
+		}
+		p.commit = 5;
+		world_verdict(&w, "policies", 5, "passed");
+		assert_int_equal(world_publish(&w, &p), ERR_OK);
+		assert_int_equal(world_action(&w, roll_back(to), &body),
+		    ERR_OK);
+		p.operation = operation_of(body);
+		if (rows[i].action != NULL)
+			must_act(json_pack("{s:s, s:s, s:s}", "action", "pin",
+			    "bundle", rows[i].bundle, "reason", "no"));
+		if (rows[i].action != NULL &&
+		    strcmp(rows[i].action, "resume") == 0)
+			must_act(on_bundle("resume"));
+		if (i > 0)
+			world_pass(&w, 6, 'c');
+		p.commit = 2;
+		p.bundles[0].content = 'b';
+		world_verdict(&w, "policies", 2, "passed");
+		assert_int_equal(world_publish(&w, &p), ERR_OK);
+		assert_string_equal(operation_state(p.operation, text),
+		    rows[i].state);
+		assert_assigned(&w, "prod", "authz", rows[i].assigned);
+	}
+}
+
+/* Two that both have to be built: the one asked for later has the last word. */
+static void
+test_rollbacks_in_their_order(void **state)
+{
+	struct world_publication p = { .repository = "policies",
+		.bundles = { { "authz", 'b', NULL } },
+		.clusters = { { "prod", "authz" } } };
+	int64_t ids[2];
+	char text[16];
+
+	(void)state;
+	world_pass(&w, 5, 'a');
+	for (int i = 0; i < 2; i++) {
+		AUTO_STR to = rev(2 + i);
+		json_t *body;
+
+		assert_int_equal(world_action(&w, roll_back(to), &body),
+		    ERR_OK);
+		ids[i] = operation_of(body);
+	}
+	for (int i = 0; i < 2; i++) {
+		p.commit = 2 + i;
+		p.operation = ids[i];
+		p.bundles[0].content = "bc"[i];
+		world_verdict(&w, "policies", p.commit, "passed");
+		assert_int_equal(world_publish(&w, &p), ERR_OK);
+		assert_string_equal(operation_state(ids[i], text), "done");
+	}
+	assert_assigned(&w, "prod", "authz", "3 held 3");
+}
+
 static void
 test_rollback_to_what_lacks_the_bundle_fails(void **state)
 {
@@ -1071,6 +1155,8 @@ main(void)
 		WORLD_TEST(test_history_that_was_accepted_anew),
 		WORLD_TEST(test_rollback_that_has_to_be_built),
 		WORLD_TEST(test_rollback_that_was_overtaken),
+		WORLD_TEST(test_rollback_yields_to_newer_decisions),
+		WORLD_TEST(test_rollbacks_in_their_order),
 		WORLD_TEST(test_rollback_to_what_lacks_the_bundle_fails),
 		WORLD_TEST(test_rollback_to_a_tag_is_looked_up),
 		WORLD_TEST(test_repository_actions),

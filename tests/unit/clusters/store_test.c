@@ -57,7 +57,7 @@ test_newer_schema_is_refused(void **state)
 	assert_int_equal(try_open(&w, &e), ERR_UNSUPPORTED);
 	assert_non_null(strstr(e.text, "made by a newer edict"));
 	assert_int_equal(store_open_read(&reader, w.dir, &e), ERR_UNSUPPORTED);
-	tamper(&w, "PRAGMA user_version = 1");
+	tamper(&w, "PRAGMA user_version = 2");
 	assert_int_equal(try_open(&w, &e), ERR_OK);
 	world_close(&w);
 }
