@@ -112,6 +112,49 @@ SCENARIO(a_lost_mirror_is_made_again)
 	daemon_wait_served(daemon_level(3));
 }
 
+/* Losing the mirror must not be a way around the alarm: a history that does not
+ * bring back what was followed is another one. */
+SCENARIO(a_lost_mirror_keeps_the_alarm)
+{
+	const char *one = daemon_level(1);
+	const char *other;
+	json_t *r;
+
+	daemon_start(NULL);
+	daemon_wait_served(one);
+	daemon_stop();
+	daemon_sh("rm -r data/repos");
+	daemon_sh("cd work && git checkout -q --orphan other && "
+		  "sed -i s/1/7/g authz/*.rego && git add -A && "
+		  "git commit -q -m Other && git push -q -f origin HEAD:main");
+	other = daemon_sh("git -C work rev-parse HEAD");
+	daemon_restart();
+	r = daemon_wait_state("remote", "alarm");
+	assert_string_equal(daemon_text(r, "alarm.kind"), "unrelated");
+	daemon_wait_served(one);
+	daemon_sh("edict accept remote");
+	daemon_wait_served(other);
+}
+
+/* What opa says when it is broken is not what it says of a commit. */
+SCENARIO(a_broken_engine_is_not_the_commits_fault)
+{
+	const char *one = daemon_level(1);
+	const char *two;
+	const char *opa = daemon_path("opa");
+
+	daemon_sh("cp '%s' opa", engine_opa());
+	daemon_start(&(struct daemon_options){ .opa = opa });
+	daemon_wait_served(one);
+	daemon_sh("mv opa opa.away && printf '#!/bin/sh\nexit 1\n' >opa.new && "
+		  "chmod 755 opa.new && mv opa.new opa");
+	two = daemon_level(2);
+	(void)daemon_wait_verdict(two, "could_not_run", DAEMON_DEADLINE_MS);
+	daemon_wait_served(one);
+	daemon_sh("mv opa.away opa");
+	daemon_wait_served(two);
+}
+
 /* An upgrade of the engine, and a repository that was put in place of another,
  * are used without a restart of the server. */
 SCENARIO(what_was_replaced_is_used)
@@ -140,6 +183,8 @@ main(void)
 		PLAY(without_git_and_engine_it_serves_and_rolls_back),
 		PLAY(without_an_engine_a_commit_waits),
 		PLAY(a_lost_mirror_is_made_again),
+		PLAY(a_lost_mirror_keeps_the_alarm),
+		PLAY(a_broken_engine_is_not_the_commits_fault),
 		PLAY(what_was_replaced_is_used),
 	};
 

@@ -279,6 +279,35 @@ SCENARIO(one_cluster_alone_goes_back)
 	assert_non_null(strstr(audit.body, "only here"));
 }
 
+/* Whatever tests print, cut anywhere: the operation ends, and work goes on. */
+SCENARIO(a_long_reason_ends_the_operation)
+{
+	const char *tests = "package a_test\n";
+	char umlauts[601];
+	const char *bad, *good, *next;
+	struct shell s;
+
+	for (size_t i = 0; i < 600; i += 2)
+		memcpy(umlauts + i, "\xc3\xa9", 2);
+	umlauts[600] = '\0';
+	/* Two bytes each, so that a cut is in the middle of one in the end. */
+	for (int i = 0; i < 6; i++)
+		tests = daemon_printf("%s\ntest_%d if {\n\tprint(\"%.*s%s\")\n"
+				      "\tfalse\n}\n",
+		    tests, i, i % 2, "x", umlauts);
+	bad = daemon_commit("Bad", { "a.rego", "package a\n\nx := 1\n" },
+	    { "a_test.rego", tests });
+	good = daemon_commit("Good",
+	    { "a_test.rego", "package a_test\n\ntest_x if data.a.x > 0\n" });
+	daemon_start(NULL);
+	daemon_wait_served(good);
+	s = daemon_try("edict rollback main --to %s --reason 'a mistake'", bad);
+	assert_int_equal(s.status, 1);
+	assert_non_null(strstr(s.text, "may not be served"));
+	next = daemon_commit("Next", { "a.rego", "package a\n\nx := 2\n" });
+	daemon_wait_served(next);
+}
+
 int
 main(void)
 {
@@ -291,6 +320,7 @@ main(void)
 		PLAY(the_same_content_is_not_sent_twice),
 		PLAY(a_pin_holds_what_there_is),
 		PLAY(one_cluster_alone_goes_back),
+		PLAY(a_long_reason_ends_the_operation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

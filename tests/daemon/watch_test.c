@@ -258,6 +258,33 @@ SCENARIO(a_host_that_stalls_is_left_alone)
 	daemon_wait_served(daemon_level(2));
 }
 
+/* A fetch that hangs is put off for an operator who wants something built. */
+SCENARIO(an_operator_goes_before_a_host_that_stalls)
+{
+	const char *first = daemon_level(1);
+	const char *rev = daemon_level(2);
+	int64_t began;
+	int port;
+	int fd;
+
+	daemon_start(&(struct daemon_options){
+	    .config = daemon_printf("repositories:\n  remote: {url: \"%s\"}\n",
+		daemon_path("remote.git")) });
+	daemon_wait_served(rev);
+	daemon_stop();
+	fd = deaf_host(&port);
+	daemon_start(&(struct daemon_options){
+	    .config = daemon_printf(
+		"repositories:\n  remote: {url: \"http://127.0.0.1:%d/x.git\", "
+		"fetch_timeout: 10m}\n",
+		port) });
+	began = daemon_now_ms();
+	daemon_sh("edict rollback main --to HEAD~1 --reason 'at night'");
+	daemon_wait_served(first);
+	assert_true(daemon_now_ms() - began < DAEMON_DEADLINE_MS);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -271,6 +298,7 @@ main(void)
 		PLAY(a_host_that_is_gone_comes_back),
 		PLAY(a_suspended_repository_rests),
 		PLAY(a_host_that_stalls_is_left_alone),
+		PLAY(an_operator_goes_before_a_host_that_stalls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
