@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,6 +43,29 @@ fetch_outcome_name(enum fetch_outcome o)
 	return outcome_names[o];
 }
 
+/* libgit2 in the child has "/" as its folder. */
+static char *
+from_root(const char *path)
+{
+	char *here, *whole;
+
+	if (path[0] == '/' || (here = get_current_dir_name()) == NULL)
+		return mem_strdup(path);
+	whole = file_path(here, path);
+	free(here);
+	return whole;
+}
+
+/* As from_root, and without links where the path exists. */
+static char *
+resolve(const char *path)
+{
+	char real[PATH_MAX];
+
+	return realpath(path, real) != NULL ? mem_strdup(real)
+					    : from_root(path);
+}
+
 /* -- what the child may touch --------------------------------------------- */
 
 static void
@@ -69,20 +93,86 @@ allow_owned(struct fetch_child *c, char *path)
 static void
 allow_network(struct fetch_child *c)
 {
-	/* Name look-up, its modules, and the system's certificates. */
-	static const char *const readable[] = { "/etc/resolv.conf",
-		"/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf",
-		"/etc/gai.conf", "/etc/services", "/etc/protocols",
-		"/etc/ld.so.cache", "/etc/ssl", "/usr/share/ca-certificates",
-		"/usr/local/share/ca-certificates", "/lib", "/lib64",
-		"/usr/lib", "/usr/lib64", "/run/systemd/resolve",
-		"/run/resolvconf", "/run/nscd", "/run/NetworkManager",
-		"/dev/urandom" };
+	/* Where /etc/resolv.conf may be a link to by the time it is read. */
+	static const char *const more[] = { "/run/systemd/resolve/resolv.conf",
+		"/run/systemd/resolve/stub-resolv.conf", "/dev/urandom" };
 
-	for (size_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++)
-		allow(c, readable[i], CONFINE_PATH_READ);
+	for (size_t i = 0; i < CONFINE_NETWORK_PATHS; i++)
+		allow(c, confine_network_paths[i].path,
+		    confine_network_paths[i].access);
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		allow(c, more[i], CONFINE_PATH_READ);
 	if (c->ca_file != NULL)
 		allow(c, c->ca_file, CONFINE_PATH_READ);
+}
+
+/* -- what files of a local source lead to ---------------------------------
+ * Whoever writes the source says with them what the child may read, so only
+ * what Git keeps objects in counts, and nothing of our own: "gitdir: /" must
+ * not open the machine. */
+
+/* Both without links; is path dir, or below it? */
+static bool
+is_within(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	if (strcmp(dir, "/") == 0)
+		return true;
+	return strncmp(path, dir, len) == 0 &&
+	    (path[len] == '/' || path[len] == '\0');
+}
+
+/* The mirrors, whose folder is two above ours (repos/NAME/git), and all that
+ * holds them. */
+static bool
+is_ours(const struct fetch_child *c, const char *dir)
+{
+	AUTO_STR up = mem_printf("%s/../..", c->mirror);
+	AUTO_STR mirrors = resolve(up);
+
+	return is_within(dir, mirrors) || is_within(mirrors, dir);
+}
+
+static bool
+has_dir(const char *dir, const char *name)
+{
+	AUTO_STR path = file_path(dir, name);
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool
+has(const char *dir, const char *name)
+{
+	AUTO_STR path = file_path(dir, name);
+
+	return access(path, F_OK) == 0;
+}
+
+static bool
+is_objects(const char *dir)
+{
+	if (!text_ends_with(dir, "/objects"))
+		return false;
+	if (has_dir(dir, "pack") || has_dir(dir, "info"))
+		return true;
+	for (unsigned int i = 0; i < 256; i++) {
+		char two[3];
+
+		(void)snprintf(two, sizeof(two), "%02x", i);
+		if (has_dir(dir, two))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_git(const char *dir)
+{
+	return has(dir, "HEAD") &&
+	    (has_dir(dir, "objects") || has(dir, "commondir"));
 }
 
 /* The first line of a small file, or NULL. */
@@ -104,8 +194,53 @@ relative_to(const char *dir, const char *path)
 	return path[0] == '/' ? mem_strdup(path) : file_path(dir, path);
 }
 
-static void
-allow_alternates(struct fetch_child *c, const char *objects, int depth)
+static enum err_code allow_alternates(struct fetch_child *c,
+    const char *objects, int depth, struct err *e);
+
+static bool
+is_allowed(const struct fetch_child *c, const char *path)
+{
+	for (size_t i = 0; i < c->path_count; i++)
+		if (strcmp(c->paths[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+/* One that is missing Git does without. */
+static enum err_code
+allow_alternate(struct fetch_child *c, const char *path, int depth,
+    struct err *e)
+{
+	AUTO_STR real = resolve(path);
+
+	if (access(real, F_OK) != 0 || is_allowed(c, real))
+		return ERR_OK;
+	/* Room for two more: the repository itself. */
+	if (c->path_count + 2 >= FETCH_PATHS_MAX)
+		return err_set(e, ERR_LIMIT,
+		    "info/alternates: with those that they name, more than %d "
+		    "folders; copy the objects with git repack -a -d and "
+		    "remove the file",
+		    (int)FETCH_PATHS_MAX);
+	if (!is_objects(real))
+		return err_set(e, ERR_INVALID,
+		    "info/alternates names %.200s, which is no folder of Git "
+		    "objects; correct that line, or copy the objects with git "
+		    "repack -a -d and remove the file",
+		    path);
+	if (is_ours(c, real))
+		return err_set(e, ERR_INVALID,
+		    "info/alternates names %.200s, which is the server's own; "
+		    "copy the objects with git repack -a -d and remove the "
+		    "file",
+		    path);
+	allow_owned(c, mem_strdup(real));
+	return allow_alternates(c, real, depth + 1, e);
+}
+
+static enum err_code
+allow_alternates(struct fetch_child *c, const char *objects, int depth,
+    struct err *e)
 {
 	AUTO_STR list = file_path(objects, "info/alternates");
 	AUTO_BUF b = { 0 };
@@ -113,55 +248,76 @@ allow_alternates(struct fetch_child *c, const char *objects, int depth)
 
 	buf_init(&b, LINK_FILE_MAX);
 	if (depth > ALTERNATES_DEPTH || file_read(&b, list, NULL) != ERR_OK)
-		return;
+		return ERR_OK;
 	for (rest = b.data; (line = strsep(&rest, "\n")) != NULL;) {
-		char *other;
+		AUTO_STR other = NULL;
 
 		if (line[0] == '\0' || line[0] == '#')
 			continue;
 		other = relative_to(objects, line);
-		allow_alternates(c, other, depth + 1);
-		allow_owned(c, other);
+		TRY(allow_alternate(c, other, depth, e));
 	}
+	return ERR_OK;
 }
 
-/* Where the objects of a local source are: below its .git, or, for a linked
- * work tree, where that file points, and perhaps in a shared folder. */
-static void
-allow_source(struct fetch_child *c)
+/* The folder that holds .git's content: itself, or, for a linked work tree,
+ * where that file points. NULL when there is none. */
+static char *
+find_git(const char *url)
 {
-	AUTO_STR dot_git = file_path(c->url, ".git");
+	AUTO_STR dot_git = file_path(url, ".git");
 	AUTO_STR link = NULL;
-	AUTO_STR git = NULL;
-	AUTO_STR common_file = NULL;
-	AUTO_STR common = NULL;
-	AUTO_STR objects = NULL;
+	AUTO_STR there = NULL;
 	struct stat st;
 
-	allow(c, c->url, CONFINE_PATH_READ);
-	if (stat(dot_git, &st) != 0) {
-		git = mem_strdup(c->url);
-	} else if (S_ISDIR(st.st_mode)) {
-		git = mem_strdup(dot_git);
-	} else {
-		link = first_line(dot_git);
-		if (link == NULL || strncmp(link, "gitdir: ", 8) != 0)
-			return;
-		git = relative_to(c->url, link + 8);
-	}
-	allow_owned(c, mem_strdup(git));
-	common_file = file_path(git, "commondir");
-	common = first_line(common_file);
-	if (common != NULL)
-		allow_owned(c, relative_to(git, common));
-	objects = common != NULL
-	    ? mem_printf("%s/objects", c->owned_paths[c->owned_count - 1])
-	    : file_path(git, "objects");
-	allow_alternates(c, objects, 0);
+	if (stat(dot_git, &st) != 0)
+		return mem_strdup(url);
+	if (S_ISDIR(st.st_mode))
+		return resolve(dot_git);
+	link = first_line(dot_git);
+	if (link == NULL || strncmp(link, "gitdir: ", 8) != 0)
+		return NULL;
+	there = relative_to(url, link + 8);
+	return resolve(there);
 }
 
-static void
-set_rules(struct fetch_child *c)
+/* Where most of a linked work tree's repository is; git itself for others. */
+static char *
+find_common(const char *git)
+{
+	AUTO_STR file = file_path(git, "commondir");
+	AUTO_STR line = first_line(file);
+	AUTO_STR there = NULL;
+
+	if (line == NULL)
+		return mem_strdup(git);
+	there = relative_to(git, line);
+	return resolve(there);
+}
+
+/* Where the child finds no repository, it says so. */
+static enum err_code
+allow_source(struct fetch_child *c, struct err *e)
+{
+	AUTO_STR git = find_git(c->url);
+	AUTO_STR common = NULL;
+	AUTO_STR objects = NULL;
+
+	allow(c, c->url, CONFINE_PATH_READ);
+	if (git == NULL || !is_git(git) || is_ours(c, git))
+		return ERR_OK;
+	common = find_common(git);
+	if (!is_git(common) || is_ours(c, common))
+		return ERR_OK;
+	objects = file_path(common, "objects");
+	TRY(allow_alternates(c, objects, 0, e));
+	allow_owned(c, STEAL(git));
+	allow_owned(c, STEAL(common));
+	return ERR_OK;
+}
+
+static enum err_code
+set_rules(struct fetch_child *c, struct err *e)
 {
 	struct confine_rules *r = &c->spec.rules;
 
@@ -170,7 +326,7 @@ set_rules(struct fetch_child *c)
 	allow_owned(c, file_path(c->mirror, "objects"));
 	r->calls = CONFINE_READ_FILES | CONFINE_WRITE_FILES;
 	if (c->parts.kind == FETCH_LOCAL) {
-		allow_source(c);
+		TRY(allow_source(c, e));
 		/* libgit2 packs on all processors when it is the host too. */
 		r->calls |= CONFINE_THREADS;
 	} else {
@@ -184,6 +340,7 @@ set_rules(struct fetch_child *c)
 	/* The limit on what is received does not see what libgit2 copies from
 	 * this machine; this one does. */
 	r->file_size_max = (uint64_t)c->bytes_max + FETCH_SLACK;
+	return ERR_OK;
 }
 
 /* -- starting ------------------------------------------------------------- */
@@ -220,28 +377,12 @@ check_source(const struct fetch_source *s, struct fetch_url *parts,
 	return ERR_OK;
 }
 
-/* libgit2 in the child has "/" as its folder. */
-static char *
-absolute(const char *path)
-{
-	char real[PATH_MAX];
-	char *here, *whole;
-
-	if (realpath(path, real) != NULL)
-		return mem_strdup(real);
-	if (path[0] == '/' || (here = get_current_dir_name()) == NULL)
-		return mem_strdup(path);
-	whole = file_path(here, path);
-	free(here);
-	return whole;
-}
-
 static void
 copy_source(struct fetch_child *c, const struct fetch_source *s)
 {
 	c->name = mem_strdup(s->name);
 	c->url = c->parts.kind == FETCH_LOCAL
-	    ? absolute(fetch_local_path(s->url))
+	    ? resolve(fetch_local_path(s->url))
 	    : mem_strdup(s->url);
 	c->branch = mem_strdup(s->branch != NULL ? s->branch : "");
 	c->username = mem_strdup(s->username);
@@ -268,10 +409,13 @@ fetch_child_new(struct fetch_child **out, const struct fetch_source *source,
 	if (known != NULL && known[0] != '\0')
 		TRY(gitlib_oid(&id, known, e));
 	copy_source(c, source);
-	c->mirror = absolute(mirror);
-	c->incoming = absolute(incoming);
+	c->mirror = resolve(mirror);
+	/* A link in its place stays one, and the child refuses it. */
+	c->incoming = from_root(incoming);
 	c->known = mem_strdup(known != NULL ? known : "");
-	set_rules(c);
+	code = set_rules(c, e);
+	if (code != ERR_OK)
+		return err_add(e, "repository %s", source->name);
 	c->spec.name = "fetch";
 	c->spec.stdin_fd = -1;
 	c->spec.stdout_fd = -1;

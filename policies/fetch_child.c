@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <git2/sys/repository.h>
 
 #include "core/file.h"
 #include "core/log.h"
@@ -20,7 +23,11 @@
 #include "policies/known_hosts.h"
 #include "policies/utf8.h"
 
-enum { SSH_KEY_MAX = 64 * 1024, SECRET_LEAST = 4 };
+enum {
+	SSH_KEY_MAX = 64 * 1024,
+	SECRET_LEAST = 4,
+	LEFT_BEHIND_MAX = 1000 /* names in a folder that should be empty */
+};
 
 #define REF_HEADS "refs/heads/"
 
@@ -147,6 +154,39 @@ offer_known_hosts(struct err *e)
 	    0600, e);
 }
 
+/* Others own the folder too: what they left in it, a config or a link that
+ * leads elsewhere, is nothing to work with. */
+static enum err_code
+check_empty(const char *dir, struct err *e)
+{
+	struct file_names list = { 0 };
+	enum err_code code = ERR_OK;
+	struct stat st;
+
+	if (lstat(dir, &st) != 0)
+		return err_errno(e, "%s", dir);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ERR_CONFLICT, "%s: not a folder", dir);
+	TRY(file_list(&list, dir, LEFT_BEHIND_MAX, e));
+	if (list.count > 0)
+		code = err_set(e, ERR_CONFLICT,
+		    "%s: not empty, \"%.100s\" is in it; remove it", dir,
+		    list.names[0]);
+	file_names_clear(&list);
+	return code;
+}
+
+/* From here on no file says how to fetch, whoever may write one meanwhile: with
+ * url.X.insteadOf it would say where the credential goes. */
+static int
+forget_config(void)
+{
+	GITLIB_AUTO(config, none);
+	int rc = git_config_new(&none);
+
+	return rc == 0 ? git_repository_set_config(self.git, none) : rc;
+}
+
 static enum err_code
 make_folder(struct err *e)
 {
@@ -156,10 +196,13 @@ make_folder(struct err *e)
 	AUTO_STR objects = mem_printf("%s/objects\n", c->mirror);
 	int rc;
 
+	TRY(check_empty(c->incoming, e));
 	/* No folder is made, hence no mode is set, after confinement. */
 	TRY(file_make_dirs(info, e));
 	TRY(file_replace(alternates, objects, strlen(objects), 0600, e));
 	rc = git_repository_init(&self.git, c->incoming, 1);
+	if (rc == 0)
+		rc = forget_config();
 	return rc == 0 ? ERR_OK : gitlib_err(e, rc, "%s", c->incoming);
 }
 
@@ -214,13 +257,28 @@ deny(const char *why)
 	return GIT_EAUTH;
 }
 
+/* Is it still the host that the credential is for? */
+static bool
+is_our_host(const char *url)
+{
+	const struct fetch_url *ours = &self.c->parts;
+	struct fetch_url asking;
+	struct err e;
+
+	return url != NULL && fetch_url_read(&asking, url, &e) == ERR_OK &&
+	    asking.kind == ours->kind && asking.port == ours->port &&
+	    strcasecmp(asking.host, ours->host) == 0;
+}
+
 /* Asked again after the host refused what was given: once is enough. */
 static int
 on_credential(git_credential **out, const char *url, const char *from_url,
     unsigned int allowed, void *arg)
 {
-	(void)url;
 	(void)arg;
+	if (!is_our_host(url))
+		return deny("another host than the configured one asks for the "
+			    "credential; it is not given");
 	if ((allowed & GIT_CREDENTIAL_USERNAME) != 0)
 		return git_credential_username_new(out, user_name(from_url));
 	if ((allowed & GIT_CREDENTIAL_SSH_MEMORY) != 0 &&

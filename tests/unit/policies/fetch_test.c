@@ -12,7 +12,7 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "policies/fetch.h"
-#include "policies/fetch_url.h"
+#include "policies/fetch_private.h"
 #include "policies/repo.h"
 #include "tests/unit/policies/git_fixture.h"
 #include "tests/unit/policies/host_fixture.h"
@@ -48,14 +48,12 @@ teardown(void **state)
 	return 0;
 }
 
-/* Fetches into repos/p/incoming/N, N counting from 1. */
-static struct fetch_result
-fetch_within(const struct fetch_source *source, const char *known, int ms)
+/* A child that fetches into repos/p/incoming/N, N counting from 1. */
+static struct fetch_child *
+child_for(const struct fetch_source *source, const char *known)
 {
-	AUTO(fetch_child, c) = NULL;
+	struct fetch_child *c = NULL;
 	char incoming[64];
-	struct fetch_result result;
-	struct child_result ended;
 	struct err e = { 0 };
 
 	(void)snprintf(incoming, sizeof(incoming), "repos/p/incoming/%d",
@@ -64,6 +62,16 @@ fetch_within(const struct fetch_source *source, const char *known, int ms)
 	if (fetch_child_new(&c, source, fixture_path("repos/p/git"),
 		fixture_path(incoming), known, &e) != ERR_OK)
 		fail_msg("%s", e.text);
+	return c;
+}
+
+static struct fetch_result
+run_child(struct fetch_child *c, int ms)
+{
+	struct fetch_result result;
+	struct child_result ended;
+	struct err e = { 0 };
+
 	if (child_run(&ended, fetch_child_spec(c), ms, FETCH_RESULT_MAX, &e) !=
 	    ERR_OK)
 		fail_msg("%s", e.text);
@@ -72,6 +80,14 @@ fetch_within(const struct fetch_source *source, const char *known, int ms)
 		print_message("%s\n", ended.err.data);
 	child_result_clear(&ended);
 	return result;
+}
+
+static struct fetch_result
+fetch_within(const struct fetch_source *source, const char *known, int ms)
+{
+	AUTO(fetch_child, c) = child_for(source, known);
+
+	return run_child(c, ms);
 }
 
 static struct fetch_result
@@ -268,6 +284,160 @@ test_too_large_a_file(void **state)
 	assert_outcome(fetch(&s, ""), FETCH_TOO_LARGE, "");
 }
 
+/* -- what others put into the folder, or wrote into the source ------------- */
+
+static void
+test_folder_not_empty(void **state)
+{
+	struct fetch_source s = { .name = "p", .branch = "main" };
+
+	(void)state;
+	s.url = fixture_path("r");
+	sh("mkdir -p repos/p/incoming/1 repos/p/incoming/3 elsewhere\n"
+	   "echo > repos/p/incoming/1/config");
+	assert_outcome(fetch(&s, ""), FETCH_FAILED, "not empty");
+	assert_outcome(fetch(&s, ""), FETCH_OK, "");
+	{
+		AUTO(fetch_child, c) = child_for(&s, "");
+
+		sh("cd repos/p/incoming; rmdir 3; ln -s ../../../elsewhere 3");
+		assert_outcome(run_child(c, LONG_MS), FETCH_FAILED,
+		    "not a folder");
+		sh("test -z \"$(ls elsewhere)\"");
+	}
+}
+
+static int
+prepare_then_lead_away(void *arg)
+{
+	struct fetch_child *c = arg;
+	int rc = fetch_prepare(arg);
+
+	sh("printf '[url \"/nowhere\"]\\n\\tinsteadOf = %s\\n' "
+	   ">> %s/config",
+	    c->url, c->incoming);
+	return rc;
+}
+
+/* Whoever owns the folder may write into it while the child is at work. */
+static void
+test_config_is_not_read(void **state)
+{
+	struct fetch_source s = { .name = "p", .branch = "main" };
+
+	(void)state;
+	s.url = fixture_path("r");
+	AUTO(fetch_child, c) = child_for(&s, "");
+	c->spec.prepare = prepare_then_lead_away;
+	assert_outcome(run_child(c, LONG_MS), FETCH_OK, "");
+}
+
+static bool
+may_read(const struct fetch_child *c, const char *path)
+{
+	for (size_t i = 0; i < c->path_count; i++)
+		if (strcmp(c->paths[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static void
+test_alternates_refused(void **state)
+{
+	static const struct {
+		const char *line; /* %s: the fixture's folder */
+		bool fine;
+	} cases[] = {
+		{ "%s/r/.git/objects", true },
+		{ "../../../r/.git/objects", true },
+		{ "%s/bare/objects", true },
+		{ "%s/gone/objects", true },
+		{ "/", false },
+		{ "/etc", false },
+		{ "%s", false },
+		{ "%s/repos", false },
+		{ "%s/plain/objects", false },
+		{ "%s/link/objects", false },
+		{ "%s/r", false },
+		{ "%s/repos/other/git/objects", false },
+	};
+	struct fetch_source s = { .name = "p" };
+	AUTO_STR root = mem_strdup(fixture_path(""));
+
+	(void)state;
+	root[strlen(root) - 1] = '\0';
+	sh("git init -q s; git init -q --bare bare\n"
+	   "mkdir -p plain/objects repos/other link\n"
+	   "git init -q --bare repos/other/git; ln -s / link/objects");
+	s.url = fixture_path("s");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		AUTO(fetch_child, c) = NULL;
+		AUTO_STR line = NULL;
+		struct err e = { 0 };
+		const char *rest = cases[i].line;
+		bool whole = strncmp(rest, "%s", 2) == 0;
+		enum err_code code;
+
+		line = mem_printf("%s%s", whole ? root : "",
+		    rest + (whole ? 2 : 0));
+		sh("echo '%s' > s/.git/objects/info/alternates", line);
+		code = fetch_child_new(&c, &s, fixture_path("repos/p/git"),
+		    fixture_path("repos/p/incoming/1"), "", &e);
+		if ((code == ERR_OK) != cases[i].fine)
+			fail_msg("%s: %d %s", line, (int)code, e.text);
+		if (code != ERR_OK)
+			assert_non_null(strstr(e.text, "info/alternates"));
+	}
+}
+
+static void
+test_alternates_in_a_ring(void **state)
+{
+	struct fetch_source s = { .name = "p" };
+	AUTO(fetch_child, c) = NULL;
+	AUTO(fetch_child, many) = NULL;
+	struct err e;
+
+	(void)state;
+	sh("git clone -q --shared r s; cd s/.git/objects/info\n"
+	   "yes ../../../r/.git/objects | head -2000 > alternates\n"
+	   "yes ../../../s/.git/objects | head -2000 > "
+	   "../../../../r/.git/objects/info/alternates");
+	s.url = fixture_path("s");
+	c = child_for(&s, "");
+	assert_true(may_read(c, fixture_path("r/.git/objects")));
+	assert_outcome(run_child(c, LONG_MS), FETCH_OK, "");
+	sh("for n in $(seq 70); do mkdir -p many/$n/objects/pack\n"
+	   "echo ../../../many/$n/objects; done > "
+	   "s/.git/objects/info/alternates");
+	assert_int_equal(fetch_child_new(&many, &s, fixture_path("repos/p/git"),
+			     fixture_path("repos/p/incoming/1"), "", &e),
+	    ERR_LIMIT);
+}
+
+/* A work tree's .git may be a file that names any folder. */
+static void
+test_links_lead_to_git_folders_only(void **state)
+{
+	static const char *const links[] = { "/", "/etc", "..", "../repos/p",
+		"../repos/p/git" };
+	struct fetch_source s = { .name = "p" };
+
+	(void)state;
+	/* As if what holds the mirrors were a repository itself. */
+	sh("mkdir w objects; echo 'ref: refs/heads/main' > HEAD");
+	s.url = fixture_path("w");
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		AUTO(fetch_child, c) = NULL;
+
+		sh("echo 'gitdir: %s' > w/.git", links[i]);
+		c = child_for(&s, "");
+		assert_int_equal(c->path_count, 3);
+		assert_outcome(run_child(c, LONG_MS), FETCH_UNREACHABLE,
+		    "no Git repository");
+	}
+}
+
 /* -- hosts ---------------------------------------------------------------- */
 
 static void
@@ -300,6 +470,21 @@ test_host_stalls(void **state)
 	assert_outcome(fetch_within(&s, "", SHORT_MS), FETCH_TIMED_OUT,
 	    "stalls");
 	close(fd);
+}
+
+static void
+test_network_child_sees_little(void **state)
+{
+	struct fetch_source s = { .name = "p", .url = "https://localhost/r" };
+	AUTO(fetch_child, c) = NULL;
+
+	(void)state;
+	c = child_for(&s, "");
+	assert_true(may_read(c, "/etc/resolv.conf"));
+	assert_true(may_read(c, "/etc/ssl/certs"));
+	assert_false(may_read(c, "/etc/ssl"));
+	assert_false(may_read(c, "/run/NetworkManager"));
+	assert_false(may_read(c, "/run/systemd/resolve"));
 }
 
 static void
@@ -356,6 +541,22 @@ test_ssh(void **state)
 	host_stop(&h);
 }
 
+/* As if something had led libgit2 to another host than the configured one. */
+static void
+assert_credential_stays(const struct fetch_source *source)
+{
+	AUTO(fetch_child, host) = child_for(source, "");
+	AUTO(fetch_child, port) = child_for(source, "");
+	AUTO(fetch_child, kind) = child_for(source, "");
+
+	memcpy(host->parts.host, "elsewhere", sizeof("elsewhere"));
+	assert_outcome(run_child(host, LONG_MS), FETCH_DENIED, "another host");
+	port->parts.port++;
+	assert_outcome(run_child(port, LONG_MS), FETCH_DENIED, "another host");
+	kind->parts.kind = FETCH_HTTP;
+	assert_outcome(run_child(kind, LONG_MS), FETCH_DENIED, "another host");
+}
+
 static void
 test_https(void **state)
 {
@@ -387,6 +588,7 @@ test_https(void **state)
 	commit_more();
 	assert_followed(&s, known);
 
+	assert_credential_stays(&s);
 	s.password_file = fixture_path("wrong");
 	r = fetch(&s, "");
 	assert_outcome(r, FETCH_DENIED, "does not accept");
@@ -559,6 +761,12 @@ main(void)
 		CASE(test_what_is_not_there),
 		CASE(test_damaged_source),
 		CASE(test_too_large_a_file),
+		CASE(test_folder_not_empty),
+		CASE(test_config_is_not_read),
+		CASE(test_alternates_refused),
+		CASE(test_alternates_in_a_ring),
+		CASE(test_links_lead_to_git_folders_only),
+		CASE(test_network_child_sees_little),
 		CASE(test_host_down),
 		CASE(test_host_stalls),
 		CASE(test_ssh),
