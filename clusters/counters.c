@@ -6,14 +6,22 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/mem.h"
+
 enum { COUNTERS_NAME_SIZE = 64 };
 
-struct counters {
+/* Any process may write anything here, so nothing here is ever relied on. */
+struct shared_counters {
 	_Atomic uint64_t counts[COUNTERS];
 	_Atomic uint64_t waiting[COUNTERS_HTTP_MAX];
-	size_t repositories; /* set before anybody else looks */
-	char names[COUNTERS_REPOSITORIES_MAX][COUNTERS_NAME_SIZE];
 	_Atomic int64_t success_ms[COUNTERS_REPOSITORIES_MAX];
+};
+
+/* Each process has its own copy, from before it was forked. */
+struct counters {
+	struct shared_counters *shared;
+	size_t repositories;
+	char names[COUNTERS_REPOSITORIES_MAX][COUNTERS_NAME_SIZE];
 };
 
 #define POLLS_HELP "Answers to engines asking for a bundle."
@@ -65,11 +73,13 @@ const struct counter_name counter_names[COUNTERS] = {
 struct counters *
 counters_new(const char *const *repositories, size_t count)
 {
-	struct counters *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE,
+	struct counters *c = mem_zalloc(sizeof *c);
+	void *shared = mmap(NULL, sizeof *c->shared, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (c == MAP_FAILED)
+	if (shared == MAP_FAILED)
 		abort();
+	c->shared = shared;
 	if (count > COUNTERS_REPOSITORIES_MAX)
 		count = COUNTERS_REPOSITORIES_MAX;
 	for (size_t i = 0; i < count; i++)
@@ -82,27 +92,31 @@ counters_new(const char *const *repositories, size_t count)
 void
 counters_free(struct counters *c)
 {
-	if (c != NULL)
-		(void)munmap(c, sizeof *c);
+	if (c == NULL)
+		return;
+	(void)munmap(c->shared, sizeof *c->shared);
+	mem_free(c);
 }
 
 void
 counters_add(struct counters *c, enum counter which, uint64_t by)
 {
-	atomic_fetch_add_explicit(&c->counts[which], by, memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->shared->counts[which], by,
+	    memory_order_relaxed);
 }
 
 uint64_t
 counters_get(const struct counters *c, enum counter which)
 {
-	return atomic_load_explicit(&c->counts[which], memory_order_relaxed);
+	return atomic_load_explicit(&c->shared->counts[which],
+	    memory_order_relaxed);
 }
 
 void
 counters_set_waiting(struct counters *c, size_t process, uint64_t n)
 {
 	if (process < COUNTERS_HTTP_MAX)
-		atomic_store_explicit(&c->waiting[process], n,
+		atomic_store_explicit(&c->shared->waiting[process], n,
 		    memory_order_relaxed);
 }
 
@@ -112,8 +126,8 @@ counters_waiting(const struct counters *c)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < COUNTERS_HTTP_MAX; i++)
-		sum +=
-		    atomic_load_explicit(&c->waiting[i], memory_order_relaxed);
+		sum += atomic_load_explicit(&c->shared->waiting[i],
+		    memory_order_relaxed);
 	return sum;
 }
 
@@ -124,8 +138,8 @@ counters_set_success(struct counters *c, const char *repository,
 	for (size_t i = 0; i < c->repositories; i++)
 		if (strncmp(c->names[i], repository, COUNTERS_NAME_SIZE - 1) ==
 		    0)
-			atomic_store_explicit(&c->success_ms[i], wall_ms,
-			    memory_order_relaxed);
+			atomic_store_explicit(&c->shared->success_ms[i],
+			    wall_ms, memory_order_relaxed);
 }
 
 size_t
@@ -137,7 +151,7 @@ counters_repositories(const struct counters *c)
 const char *
 counters_repository(const struct counters *c, size_t i, int64_t *success_ms)
 {
-	*success_ms =
-	    atomic_load_explicit(&c->success_ms[i], memory_order_relaxed);
+	*success_ms = atomic_load_explicit(&c->shared->success_ms[i],
+	    memory_order_relaxed);
 	return c->names[i];
 }

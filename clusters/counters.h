@@ -3,7 +3,8 @@
 
 /* Numbers that all processes count in and /metrics shows: shared memory, made
  * by the supervisor before it forks, so they outlive the restart of a process.
- * They hold nothing that decides anything. Any thread, any process. */
+ * They hold nothing that decides anything: what is shared are numbers alone, the
+ * names are each process's own. Any thread, any process. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -49,7 +50,7 @@ struct counters;
 /* Aborts when there is no memory. Names are copied, cut at 63 bytes;
  * repositories beyond the maximum are not counted. */
 struct counters *counters_new(const char *const *repositories, size_t count);
-void counters_free(struct counters *c); /* unmaps */
+void counters_free(struct counters *c);
 
 void counters_add(struct counters *c, enum counter which, uint64_t by);
 uint64_t counters_get(const struct counters *c, enum counter which);

@@ -323,6 +323,32 @@ test_counters_are_shared(void **state)
 	counters_free(c);
 }
 
+/* What one process makes of the names is no other's trouble. */
+static void
+test_names_are_not_shared(void **state)
+{
+	static const char *const names[] = { "policies", "rules" };
+	struct counters *c = counters_new(names, 2);
+	int64_t at;
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		for (size_t i = 0; i < 2; i++)
+			memset((void *)(uintptr_t)counters_repository(c, i,
+				   &at),
+			    'x', 64);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_string_equal(counters_repository(c, 0, &at), "policies");
+	assert_string_equal(counters_repository(c, 1, &at), "rules");
+	counters_free(c);
+}
+
 #define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -336,6 +362,7 @@ main(void)
 		WORLD_TEST(test_what_was_served_stays),
 		WORLD_TEST(test_threads),
 		cmocka_unit_test(test_counters_are_shared),
+		cmocka_unit_test(test_names_are_not_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
