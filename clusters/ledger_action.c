@@ -134,8 +134,7 @@ add_operation(struct action *a, const char *repository, const char *to,
 	int64_t id = 0;
 
 	if (a->bundle == NULL)
-		code = store_open_operation(a->store, a->name, repository, to,
-		    &id, e);
+		code = store_open_operation(a->store, &row, &id, e);
 	if (code == ERR_NOT_FOUND) {
 		TRY(store_add_operation(a->store, &row, &id, e));
 		code = audit_action(a,
@@ -348,20 +347,23 @@ act_fetch(struct action *a, struct err *e)
 	return add_operation(a, a->repository, NULL, NULL, e);
 }
 
+/* What was looked at is accepted, and no tip that came after. */
 static enum err_code
 act_accept(struct action *a, struct err *e)
 {
 	struct store_repository r;
-	bool alarm;
+	enum err_code code;
 
 	TRY(read_repository(a, &r, e));
-	alarm = r.alarm != NULL;
-	store_repository_clear(&r);
-	if (!alarm)
-		return err_set(e, ERR_CONFLICT,
+	if (r.alarm == NULL)
+		code = err_set(e, ERR_CONFLICT,
 		    "repository %s: there is no alarm; nothing to accept",
 		    a->repository);
-	return add_operation(a, a->repository, NULL, NULL, e);
+	else
+		code = add_operation(a, a->repository, NULL,
+		    json_string_value(json_object_get(r.alarm, "tip")), e);
+	store_repository_clear(&r);
+	return code;
 }
 
 static enum err_code

@@ -136,7 +136,8 @@ struct store_operation {
 	char state[STORE_STATE_SIZE];
 	char bundle[STORE_NAME_SIZE]; /* rollback, else "" */
 	char *to; /* as it was asked for, without REPO@; NULL: fetch, accept */
-	char resolved[STORE_ID_SIZE]; /* the commit if known, else "" */
+	char resolved[STORE_ID_SIZE]; /* the commit if known, else ""; accept:
+	                                * the alarm's tip when it was asked for */
 };
 
 /* The oldest that is pending or running; NOT_FOUND: none. Clear *out by

@@ -22,15 +22,17 @@ store_add_operation(struct store *s, const struct store_operation_row *o,
 }
 
 enum err_code
-store_open_operation(struct store *s, const char *kind, const char *repository,
-    const char *to, int64_t *id, struct err *e)
+store_open_operation(struct store *s, const struct store_operation_row *o,
+    int64_t *id, struct err *e)
 {
 	AUTO_ROWS r = { 0 };
 	enum err_code code = rows_one(&r, s, e,
 	    "SELECT id FROM operations WHERE kind = ?1 AND repository = ?2"
 	    " AND coalesce(target, '') = coalesce(?3, '')"
+	    " AND (kind <> 'accept' OR coalesce(resolved, '') ="
+	    "  coalesce(?4, ''))"
 	    " AND state IN ('pending', 'running') ORDER BY id LIMIT 1",
-	    "sss", kind, repository, to);
+	    "ssss", o->kind, o->repository, o->to, o->resolved);
 
 	if (code == ERR_NOT_FOUND)
 		return err_set(e, code, "no such operation is open");

@@ -148,10 +148,10 @@ struct store_operation_row {
 };
 enum err_code store_add_operation(struct store *s,
     const struct store_operation_row *o, int64_t *id, struct err *e) MUST_CHECK;
-/* An open one of this kind that asks for the same; NOT_FOUND: none. */
-enum err_code store_open_operation(struct store *s, const char *kind,
-    const char *repository, const char *to, int64_t *id, struct err *e)
-    MUST_CHECK;
+/* An open one that asks for the same; NOT_FOUND: none. To accept another tip is
+ * not the same. */
+enum err_code store_open_operation(struct store *s,
+    const struct store_operation_row *o, int64_t *id, struct err *e) MUST_CHECK;
 struct store_operation_full {
 	struct store_operation op;
 	char repository[STORE_NAME_SIZE];

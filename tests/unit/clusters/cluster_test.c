@@ -872,13 +872,11 @@ test_repository_actions(void **state)
 }
 
 static void
-test_accept_needs_an_alarm(void **state)
+raise_alarm(int tip)
 {
 	char id[STORE_ID_SIZE];
-	json_t *body;
 
-	(void)state;
-	world_id(id, 9);
+	world_id(id, tip);
 	assert_int_equal(
 	    world_run(&w, ledger_repository,
 		json_pack("{s:s,s:s,s:s,s:s,s:{s:s,s:s,s:s,s:i},s:s,s:s,s:i,"
@@ -890,12 +888,29 @@ test_accept_needs_an_alarm(void **state)
 		    "last_success_ms", 0, "last_error", "engine", "sandbox"),
 		NULL),
 	    ERR_OK);
+}
+
+static int64_t
+accept(void)
+{
+	json_t *body;
+
 	assert_int_equal(world_action(&w,
 			     json_pack("{s:s, s:s}", "action", "accept",
 				 "repository", "policies"),
 			     &body),
 	    ERR_OK);
-	(void)operation_of(body);
+	return operation_of(body);
+}
+
+static void
+test_accept_needs_an_alarm(void **state)
+{
+	json_t *body;
+
+	(void)state;
+	raise_alarm(9);
+	(void)accept();
 	assert_int_equal(view_repository(w.context.store, "policies", &body,
 			     &w.e),
 	    ERR_OK);
@@ -903,6 +918,28 @@ test_accept_needs_an_alarm(void **state)
 				json_object_get(body, "alarm"), "since")),
 	    "1970-01-01T00:00:01.000Z");
 	json_decref(body);
+}
+
+/* Whatever the tip is by the time it is carried out. */
+static void
+test_accept_means_one_tip(void **state)
+{
+	AUTO_STR seen = rev(9);
+	struct store_operation o;
+	int64_t first;
+
+	(void)state;
+	raise_alarm(9);
+	first = accept();
+	assert_int_equal(accept(), first);
+	raise_alarm(8);
+	assert_int_not_equal(accept(), first);
+	assert_int_equal(store_next_operation(w.context.store, "policies", &o,
+			     &w.e),
+	    ERR_OK);
+	assert_int_equal(o.id, first);
+	assert_string_equal(o.resolved, seen);
+	store_operation_clear(&o);
 }
 
 static void
@@ -1161,6 +1198,7 @@ main(void)
 		WORLD_TEST(test_rollback_to_a_tag_is_looked_up),
 		WORLD_TEST(test_repository_actions),
 		WORLD_TEST(test_accept_needs_an_alarm),
+		WORLD_TEST(test_accept_means_one_tip),
 		WORLD_TEST(test_only_admins_act),
 		WORLD_TEST(test_malformed),
 		WORLD_TEST(test_limits_of_a_publication),

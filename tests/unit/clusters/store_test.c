@@ -59,6 +59,15 @@ test_newer_schema_is_refused(void **state)
 	assert_int_equal(store_open_read(&reader, w.dir, &e), ERR_UNSUPPORTED);
 	tamper(&w, "PRAGMA user_version = 2");
 	assert_int_equal(try_open(&w, &e), ERR_OK);
+	/* An older one is brought up to date, for writers; readers wait. */
+	tamper(&w,
+	    "ALTER TABLE operations DROP COLUMN after_event;"
+	    "PRAGMA user_version = 1");
+	assert_int_equal(store_open_read(&reader, w.dir, &e), ERR_NOT_FOUND);
+	world_reopen(&w);
+	assert_int_equal(store_get_operation(w.context.store, 1, NULL, &e),
+	    ERR_NOT_FOUND);
+	assert_non_null(strstr(e.text, "no operation 1"));
 	world_close(&w);
 }
 
