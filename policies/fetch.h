@@ -53,13 +53,13 @@ struct fetch_result {
 
 /* Fills *spec for child_start: a function child that fetches into
  * `incoming` (made by the caller, empty: the child refuses what is not) with the
- * objects of `mirror` (…/NAME/git) as alternates, and writes one JSON line with
- * the result to its stdout. No Git configuration is read, and credentials go to
- * the source's own host only. What a local source's alternates name is followed
- * when it is a folder of objects and not among the mirrors; INVALID or LIMIT
- * otherwise. known is
- * the tip we have, or "". The arguments have to outlive the child's start.
- * Release with fetch_child_free after starting. */
+ * objects of `mirror` (data_dir/repos/NAME/git) as alternates, and writes one
+ * JSON line with the result to its stdout. Git's configuration has no say in
+ * where it fetches from, and credentials go to the source's own host only. What
+ * a local source's alternates name has to be folders of objects, and not among
+ * the mirrors; INVALID or LIMIT otherwise. known is the tip we have, or "". The
+ * arguments have to outlive the child's start. Release with fetch_child_free
+ * after starting. */
 struct fetch_child;
 enum err_code fetch_child_new(struct fetch_child **out,
     const struct fetch_source *source, const char *mirror, const char *incoming,
