@@ -63,7 +63,7 @@ make_folders(const struct conf *c, struct err *e)
 }
 
 static enum err_code
-import_key(const char *dir, const struct conf_key *k, bool use, struct err *e)
+import_key(const char *dir, const struct conf_key *k, struct err *e)
 {
 	AUTO(key, key) = NULL;
 	AUTO_BUF text = { 0 };
@@ -78,7 +78,7 @@ import_key(const char *dir, const struct conf_key *k, bool use, struct err *e)
 	explicit_bzero(text.data, text.len);
 	if (code != ERR_OK)
 		return code;
-	return key_ring_add(dir, key, use, e);
+	return key_ring_add(dir, key, false, e);
 }
 
 static enum err_code
@@ -97,42 +97,62 @@ make_key(const char *dir, struct err *e)
 }
 
 static enum err_code
-make_current(const char *dir, const char *id, struct err *e)
+import_keys(const struct conf *c, const char *dir, const struct key_ring *ring,
+    struct err *e)
 {
-	AUTO_STR path = file_path(dir, "current");
-	AUTO_STR line = mem_printf("%s\n", id);
+	const struct conf_key *k = c->signing.keys.items;
 
-	return file_replace(path, line, strlen(line), 0600, e);
+	for (size_t i = 0; i < c->signing.keys.count; i++)
+		if (key_ring_find(ring, k[i].id) == NULL)
+			TRY(import_key(dir, &k[i], e));
+	return ERR_OK;
 }
 
-/* A fresh folder has no ring yet; any other fault of the ring is one. */
+/* Which key signs: the one that the configuration says; else the one before;
+ * else, because a first start was cut short or somebody lost `current`, the
+ * configuration's first or the newest. */
+static enum err_code
+choose_key(const struct conf *c, const char *dir, const struct key_ring *ring,
+    struct err *e)
+{
+	const struct conf_key *k = c->signing.keys.items;
+	const char *id = c->signing.use;
+
+	if (id != NULL && key_ring_find(ring, id) == NULL)
+		return err_set(e, ERR_NOT_FOUND,
+		    "signing.use: there is no key %s, neither in signing.keys "
+		    "nor in %s",
+		    id, dir);
+	if (id == NULL && ring->current != NULL)
+		return ERR_OK;
+	if (id == NULL)
+		id = c->signing.keys.count > 0 ? k[0].id : key_id(ring->newest);
+	if (ring->current == NULL)
+		log_info("key.chosen", "id=%s", id);
+	return key_ring_use(dir, id, e);
+}
+
+/* What the keeper would refuse is found here, with a message, and not in a
+ * process that restarts for ever. */
 static enum err_code
 prepare_keys(const struct conf *c, struct err *e)
 {
 	AUTO_STR dir = file_path(c->data_dir, "keys");
-	AUTO_STR current = file_path(dir, "current");
-	const struct conf_key *k = c->signing.keys.items;
 	struct key_ring ring = { 0 };
-	bool fresh = access(current, F_OK) != 0;
-	enum err_code code = ERR_OK;
+	enum err_code code;
 
-	if (fresh && c->signing.keys.count == 0)
-		return make_key(dir, e);
-	if (!fresh)
-		TRY(key_ring_read(&ring, dir, e));
-	for (size_t i = 0; code == ERR_OK && i < c->signing.keys.count; i++)
-		if (key_ring_find(&ring, k[i].id) == NULL)
-			code = import_key(dir, &k[i], fresh && i == 0, e);
+	TRY(key_ring_read(&ring, dir, e));
+	if (ring.count == 0 && c->signing.keys.count == 0)
+		code = make_key(dir, e);
+	else
+		code = import_keys(c, dir, &ring, e);
 	key_ring_clear(&ring);
-	if (code == ERR_OK && c->signing.use != NULL)
-		code = make_current(dir, c->signing.use, e);
 	if (code != ERR_OK)
 		return code;
-	/* Read it all once more: what the keeper would refuse is found here,
-	 * with a message, and not in a process that restarts for ever. */
 	TRY(key_ring_read(&ring, dir, e));
+	code = choose_key(c, dir, &ring, e);
 	key_ring_clear(&ring);
-	return ERR_OK;
+	return code;
 }
 
 static enum err_code

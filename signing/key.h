@@ -29,6 +29,7 @@ enum key_algorithm {
 enum {
 	KEY_ID_MAX = 64, /* [A-Za-z0-9._-], not starting with a dot */
 	KEY_FILE_MAX = 64 * 1024,
+	KEY_TIME_MAX = 32,   /* of created_at, RFC 3339 in UTC */
 	KEY_RSA_BITS = 3072, /* of new keys */
 	KEY_RSA_BITS_MIN = 2048,
 	KEY_RSA_BITS_MAX = 8192,
@@ -86,6 +87,8 @@ struct key_ring {
 	struct key **keys;
 	size_t count;
 	const struct key *current; /* one of keys; NULL: none is named yet */
+	const struct key *newest;  /* by created_at; NULL: no keys */
+	char newest_at[KEY_TIME_MAX];
 };
 /* A missing folder is NOT_FOUND, an empty one a ring without keys. A private
  * file that others may read is DENIED; one that does not fit its companions
@@ -101,5 +104,10 @@ const struct key *key_ring_find(const struct key_ring *r, const char *id);
  * points `current` at it. */
 enum err_code key_ring_add(const char *dir, const struct key *k,
     bool make_current, struct err *e) MUST_CHECK;
+
+/* Points `current` at a key that the folder holds; else NOT_FOUND, and nothing
+ * is changed. */
+enum err_code key_ring_use(const char *dir, const char *id, struct err *e)
+    MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -63,10 +64,10 @@ secret_buf_clear(struct buf *b)
 
 #define SECRET_BUF __attribute__((cleanup(secret_buf_clear))) struct buf
 
-/* ID.json: which algorithm. */
+/* ID.json: which algorithm, and since when. */
 static enum err_code
-read_description(enum key_algorithm *out, const char *dir, const char *id,
-    struct err *e)
+read_description(enum key_algorithm *out, char at[KEY_TIME_MAX],
+    const char *dir, const char *id, struct err *e)
 {
 	AUTO_STR path = ring_path(dir, id, ".json");
 	const char *stated, *algorithm, *created_at;
@@ -90,6 +91,8 @@ read_description(enum key_algorithm *out, const char *dir, const char *id,
 		    stated);
 	else if ((code = key_algorithm_parse(out, algorithm, e)) != ERR_OK)
 		code = err_add(e, "%s", path);
+	if (code == ERR_OK)
+		(void)snprintf(at, KEY_TIME_MAX, "%s", created_at);
 	json_decref(j);
 	return code;
 }
@@ -118,14 +121,15 @@ check_public_file(const struct key *k, const char *dir, struct err *e)
 }
 
 static enum err_code
-ring_read_key(struct key **out, const char *dir, const char *id, struct err *e)
+ring_read_key(struct key **out, char at[KEY_TIME_MAX], const char *dir,
+    const char *id, struct err *e)
 {
 	AUTO_STR path = ring_path(dir, id, ".key");
 	enum key_algorithm a = KEY_RS256;
 	SECRET_BUF text;
 
 	secret_buf_init(&text);
-	TRY(read_description(&a, dir, id, e));
+	TRY(read_description(&a, at, dir, id, e));
 	TRY(read_private_file(&text, path, e));
 	AUTO(key, k) = NULL;
 	TRY(key_read_private(&k, id, a, path, text.data, text.len, e));
@@ -189,15 +193,21 @@ ring_read(struct key_ring *r, const char *dir, const struct file_names *list,
 	for (size_t i = 0; i < list->count; i++) {
 		AUTO_STR id = described_id(list->names[i]);
 		struct key *k = NULL;
+		char at[KEY_TIME_MAX];
 
 		if (id == NULL)
 			continue;
 		if (r->count == KEY_RING_MAX)
 			return err_set(e, ERR_LIMIT, "%s: more than %d keys",
 			    dir, KEY_RING_MAX);
-		TRY(never_missing(ring_read_key(&k, dir, id, e), e));
+		TRY(never_missing(ring_read_key(&k, at, dir, id, e), e));
 		r->keys = mem_grow(r->keys, r->count + 1, sizeof *r->keys);
 		r->keys[r->count++] = k;
+		if (strcmp(at, r->newest_at) >= 0) {
+			(void)snprintf(r->newest_at, sizeof r->newest_at, "%s",
+			    at);
+			r->newest = k;
+		}
 	}
 	return ring_read_current(r, dir, e);
 }
@@ -262,14 +272,21 @@ write_description(const char *dir, const struct key *k, struct err *e)
 	return write_file(dir, key_id(k), ".json", &text, 0600, e);
 }
 
+static enum err_code
+write_current(const char *dir, const char *id, struct err *e)
+{
+	AUTO_STR path = file_path(dir, "current");
+	AUTO_STR line = mem_printf("%s\n", id);
+
+	return file_replace(path, line, strlen(line), 0600, e);
+}
+
 /* ID.json comes last: a key without it was never added. */
 static enum err_code
 ring_write(const char *dir, const struct key *k, bool make_current,
     struct err *e)
 {
 	AUTO_STR described = ring_path(dir, key_id(k), ".json");
-	AUTO_STR current = file_path(dir, "current");
-	AUTO_STR line = mem_printf("%s\n", key_id(k));
 	SECRET_BUF secret;
 	AUTO_BUF public = { 0 };
 
@@ -285,9 +302,7 @@ ring_write(const char *dir, const struct key *k, bool make_current,
 	if (public.len > 0)
 		TRY(write_file(dir, key_id(k), ".pub", &public, 0644, e));
 	TRY(write_description(dir, k, e));
-	if (!make_current)
-		return ERR_OK;
-	return file_replace(current, line, strlen(line), 0600, e);
+	return make_current ? write_current(dir, key_id(k), e) : ERR_OK;
 }
 
 enum err_code
@@ -309,5 +324,22 @@ key_ring_add(const char *dir, const struct key *k, bool make_current,
 	else
 		code = ring_write(dir, k, make_current, e);
 	(void)close(fd);
+	return code;
+}
+
+enum err_code
+key_ring_use(const char *dir, const char *id, struct err *e)
+{
+	struct key_ring ring = { 0 };
+	enum err_code code = key_ring_read(&ring, dir, e);
+
+	if (code != ERR_OK)
+		return code;
+	if (key_ring_find(&ring, id) == NULL)
+		code = err_set(e, ERR_NOT_FOUND, "%s: there is no key %.80s",
+		    dir, id);
+	else if (ring.current == NULL || strcmp(key_id(ring.current), id) != 0)
+		code = write_current(dir, id, e);
+	key_ring_clear(&ring);
 	return code;
 }

@@ -1,0 +1,176 @@
+#include "server/prepare.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/file.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "signing/key.h"
+
+/* A data folder, and a configuration that says nothing but where it is. */
+static char dir[64];
+static struct conf conf;
+
+static int
+begin(void **state)
+{
+	(void)state;
+	log_init("test", LOG_ERROR);
+	(void)snprintf(dir, sizeof dir, "/tmp/edict-prepare-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	conf = (struct conf){ .data_dir = dir, .log_level = LOG_ERROR };
+	return 0;
+}
+
+static int
+end(void **state)
+{
+	struct err e;
+
+	(void)state;
+	return file_remove_tree(dir, &e) == ERR_OK ? 0 : -1;
+}
+
+static void
+prepare(void)
+{
+	struct err e;
+
+	if (prepare_data(&conf, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+}
+
+static char *
+in_keys(const char *name)
+{
+	return mem_printf("%s/keys/%s", dir, name);
+}
+
+static void
+add_key(const char *id)
+{
+	AUTO_STR keys = file_path(dir, "keys");
+	AUTO(key, k) = NULL;
+	struct err e;
+
+	assert_int_equal(key_generate(&k, id, KEY_ES256, &e), ERR_OK);
+	assert_int_equal(key_ring_add(keys, k, false, &e), ERR_OK);
+}
+
+/* The one that signs, of so many. */
+static char *
+current(size_t count)
+{
+	AUTO_STR keys = file_path(dir, "keys");
+	struct key_ring ring = { 0 };
+	struct err e;
+	char *id;
+
+	if (key_ring_read(&ring, keys, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	assert_int_equal(ring.count, count);
+	assert_non_null(ring.current);
+	id = mem_strdup(key_id(ring.current));
+	key_ring_clear(&ring);
+	return id;
+}
+
+static void
+expect_current(const char *id, size_t count)
+{
+	AUTO_STR found = current(count);
+
+	assert_string_equal(found, id);
+}
+
+static void
+lose_current(void)
+{
+	AUTO_STR path = in_keys("current");
+
+	assert_int_equal(unlink(path), 0);
+}
+
+/* A first start that ended after it had made the key. */
+static void
+goes_on_with_a_key_that_is_there(void **state)
+{
+	AUTO_STR id = NULL;
+
+	(void)state;
+	prepare();
+	id = current(1);
+	lose_current();
+	prepare();
+	expect_current(id, 1);
+	prepare();
+	expect_current(id, 1);
+}
+
+static void
+takes_the_newest_where_none_is_named(void **state)
+{
+	(void)state;
+	add_key("b");
+	add_key("c");
+	add_key("a");
+	prepare();
+	expect_current("a", 3);
+}
+
+static void
+takes_what_the_configuration_says(void **state)
+{
+	AUTO_STR file = in_keys("one.key");
+	char one[] = "one";
+	char two[] = "two";
+	char other[] = "other";
+	char algorithm[] = "ES256";
+	struct conf_key keys[] = { { one, algorithm, file },
+		{ two, algorithm, file } };
+	struct err e;
+
+	(void)state;
+	add_key("one");
+	add_key("aside");
+	conf.signing.keys = (struct spec_list){ .items = keys, .count = 2 };
+	prepare();
+	expect_current("one", 3);
+	lose_current();
+	prepare();
+	expect_current("one", 3);
+	conf.signing.use = two;
+	prepare();
+	expect_current("two", 3);
+	/* What is not there is not written down either. */
+	conf.signing.use = other;
+	assert_int_not_equal(prepare_data(&conf, &e), ERR_OK);
+	assert_non_null(strstr(e.text, "signing.use: there is no key other"));
+	conf.signing.use = NULL;
+	prepare();
+	expect_current("two", 3);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+		    goes_on_with_a_key_that_is_there, begin, end),
+		cmocka_unit_test_setup_teardown(
+		    takes_the_newest_where_none_is_named, begin, end),
+		cmocka_unit_test_setup_teardown(
+		    takes_what_the_configuration_says, begin, end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
