@@ -829,6 +829,47 @@ keeps_what_it_has(void **state)
 	site_close(&s);
 }
 
+/* Nobody has to tell it that an artifact can be read again. */
+static void
+looks_again_for_artifacts(void **state)
+{
+	struct site s;
+	struct wire_reply r;
+	AUTO_STR artifacts = NULL;
+	AUTO_STR away = NULL;
+	char before[CATALOG_ETAG_SIZE];
+	char etag[256];
+	int fd;
+
+	(void)state;
+	open_default(&s, 1);
+	site_start(&s);
+	memcpy(before, s.etag, sizeof before);
+	artifacts = file_path(s.dir, "artifacts");
+	away = file_path(s.dir, "away");
+	site_assign(&s, "default", "main", "two", 3);
+	assert_int_equal(rename(artifacts, away), 0);
+	site_tell_changed(&s);
+	site_wait_metric(&s, "edict_catalog_missing", 1);
+	/* What was served is served, and who waits is told of the rest. */
+	site_get(&s, s.engine, "/bundles/main", &r);
+	assert_int_equal(r.status, 200);
+	assert_string_equal(wire_header(&r, "ETag", etag), before);
+	wire_reply_clear(&r);
+	fd = wire_open(&s);
+	send_poll(fd, &s, before, 25);
+	site_wait_metric(&s, waiting, 1);
+	assert_int_equal(rename(away, artifacts), 0);
+	assert_true(wire_read(fd, &r, 10000, false));
+	assert_int_equal(r.status, 200);
+	assert_string_equal(wire_header(&r, "ETag", etag), s.etag);
+	wire_reply_clear(&r);
+	close(fd);
+	site_wait_metric(&s, "edict_catalog_missing", 0);
+	(void)site_stop(&s);
+	site_close(&s);
+}
+
 /* On a connection that stays. */
 static int
 status_of(int fd, const struct site *s, const char *path)
@@ -1039,6 +1080,7 @@ main(void)
 		cmocka_unit_test(goes_on_without_the_ledger),
 		cmocka_unit_test(says_how_it_is),
 		cmocka_unit_test(keeps_what_it_has),
+		cmocka_unit_test(looks_again_for_artifacts),
 		cmocka_unit_test(keeps_descriptors_for_artifacts),
 		cmocka_unit_test(ends_in_order),
 		cmocka_unit_test(serves_by_tls),
