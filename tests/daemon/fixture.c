@@ -187,7 +187,8 @@ engine_opa(void)
 static struct shell
 run_shell(const char *fmt, va_list ap)
 {
-	static const char prelude[] =
+	AUTO_STR script = mem_vprintf(fmt, ap);
+	AUTO_STR whole = mem_printf(
 	    "cd '%s' || exit 99\n"
 	    "export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null "
 	    "HOME=\"$PWD\" LC_ALL=C.UTF-8\n"
@@ -198,9 +199,8 @@ run_shell(const char *fmt, va_list ap)
 	    "GIT_COMMITTER_DATE='1767225660 +0100'\n"
 	    "export EDICT_OPA='%s' EDICT_DATA_DIR='%s'\n"
 	    "edict() { '%s' \"$@\"; }\n"
-	    "{\n%s\n} 2>&1 </dev/null";
-	AUTO_STR script = mem_vprintf(fmt, ap);
-	AUTO_STR whole = mem_printf(prelude, scene.dir, engine_opa(),
+	    "{\n%s\n} 2>&1 </dev/null",
+	    scene.dir, engine_opa(),
 	    daemon_path(scene.options.data != NULL ? scene.options.data
 						   : "data"),
 	    EDICT_PROGRAM, script);
