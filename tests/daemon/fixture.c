@@ -184,6 +184,8 @@ engine_opa(void)
 	return opa;
 }
 
+static struct shell run_shell(const char *fmt, va_list ap) PRINTF_LIKE(1, 0);
+
 static struct shell
 run_shell(const char *fmt, va_list ap)
 {
