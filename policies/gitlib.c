@@ -29,8 +29,10 @@ set_options(void)
 	/* Both bound the memory that a commit's author can make us use. */
 	result |= git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE,
 	    (ssize_t)GITLIB_CACHE_MAX);
+#ifdef EDICT_GIT_BOUNDS_OBJECTS
 	result |= git_libgit2_opts(GIT_OPT_SET_PACK_MAX_OBJECT_SIZE,
 	    (size_t)GITLIB_OBJECT_MAX);
+#endif
 	/* A mirror has a pack for every fetch; not all stay open. */
 	result |= git_libgit2_opts(GIT_OPT_SET_MWINDOW_FILE_LIMIT,
 	    (size_t)GITLIB_PACKS_OPEN);
