@@ -209,7 +209,8 @@ signs_for_the_pipeline(void **state)
 	assert_int_equal(keeper_verify(f->caller, "nobody", jws.data, jws.len,
 			     &e),
 	    ERR_NOT_FOUND);
-	jws.data[jws.len - 9] ^= 1;
+	/* Another character of the alphabet, whatever the key made it. */
+	jws.data[jws.len - 9] = jws.data[jws.len - 9] == 'A' ? 'B' : 'A';
 	assert_int_equal(keeper_verify(f->caller, "current", jws.data, jws.len,
 			     &e),
 	    ERR_CRYPTO);
