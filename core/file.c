@@ -57,13 +57,10 @@ file_read(struct buf *out, const char *path, struct err *e)
 }
 
 enum err_code
-file_read_secret(char **out, const char *path, struct err *e)
+file_check_secret(const char *path, struct err *e)
 {
-	AUTO_BUF b = { 0 };
 	struct stat st;
-	char *end;
 
-	buf_init(&b, FILE_SECRET_MAX);
 	if (stat(path, &st) != 0)
 		return err_errno(e, "%s", path);
 	if ((st.st_mode & 077) != 0)
@@ -71,6 +68,17 @@ file_read_secret(char **out, const char *path, struct err *e)
 		    "%s: others than its owner may read this secret (mode "
 		    "%04o); run: chmod 600 %s",
 		    path, st.st_mode & 07777, path);
+	return ERR_OK;
+}
+
+enum err_code
+file_read_secret(char **out, const char *path, struct err *e)
+{
+	AUTO_BUF b = { 0 };
+	char *end;
+
+	buf_init(&b, FILE_SECRET_MAX);
+	TRY(file_check_secret(path, e));
 	TRY(file_read(&b, path, e));
 	end = memchr(b.data, '\n', b.len);
 	if (end == NULL)

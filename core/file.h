@@ -22,6 +22,9 @@ enum err_code file_read(struct buf *out, const char *path, struct err *e)
 enum err_code file_read_fd(struct buf *out, int fd, const char *name,
     struct err *e) MUST_CHECK;
 
+/* DENIED when group or others may read this file, with what to do about it. */
+enum err_code file_check_secret(const char *path, struct err *e) MUST_CHECK;
+
 /* A secret kept in a file: the first line without its end, at most 64 KiB,
  * refused when group or others may read it. Caller: mem_free_secret. */
 enum err_code file_read_secret(char **out, const char *path, struct err *e)

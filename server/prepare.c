@@ -72,6 +72,7 @@ import_key(const char *dir, const struct conf_key *k, struct err *e)
 
 	buf_init(&text, KEY_FILE_MAX);
 	TRY(key_algorithm_parse(&algorithm, k->algorithm, e));
+	TRY(file_check_secret(k->private_key_file, e));
 	TRY(file_read(&text, k->private_key_file, e));
 	code = key_read_private(&key, k->id, algorithm, k->private_key_file,
 	    text.data, text.len, e);

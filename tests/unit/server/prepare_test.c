@@ -160,6 +160,34 @@ takes_what_the_configuration_says(void **state)
 	expect_current("two", 3);
 }
 
+/* A key that others can read is no secret any more. */
+static void
+refuses_a_key_that_others_may_read(void **state)
+{
+	AUTO_STR file = mem_printf("%s/given.key", dir);
+	AUTO(key, made) = NULL;
+	AUTO_BUF text = { 0 };
+	struct conf_key k = { .id = (char[]){ "given" },
+		.algorithm = (char[]){ "ES256" },
+		.private_key_file = file };
+	struct err e;
+
+	(void)state;
+	buf_init(&text, KEY_FILE_MAX);
+	assert_int_equal(key_generate(&made, "given", KEY_ES256, &e), ERR_OK);
+	key_write_private(&text, made);
+	assert_int_equal(file_replace(file, text.data, text.len, 0644, &e),
+	    ERR_OK);
+	conf.signing.keys.items = &k;
+	conf.signing.keys.count = 1;
+	assert_int_not_equal(prepare_data(&conf, &e), ERR_OK);
+	assert_non_null(strstr(e.text, "chmod 600"));
+	assert_int_equal(file_replace(file, text.data, text.len, 0600, &e),
+	    ERR_OK);
+	prepare();
+	expect_current("given", 1);
+}
+
 int
 main(void)
 {
@@ -170,6 +198,8 @@ main(void)
 		    takes_the_newest_where_none_is_named, begin, end),
 		cmocka_unit_test_setup_teardown(
 		    takes_what_the_configuration_says, begin, end),
+		cmocka_unit_test_setup_teardown(
+		    refuses_a_key_that_others_may_read, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
