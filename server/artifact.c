@@ -98,7 +98,8 @@ look(const struct gate_job *job, const struct artifact *a,
 							: &a->content;
 	enum err_code code;
 
-	TRY(file_replace(file, bytes->data, bytes->len, 0600, e));
+	if (file_replace(file, bytes->data, bytes->len, 0600, e) != ERR_OK)
+		return err_as(e, ERR_IO);
 	code = gate_load(job, file, b->name, a->key_id, a->algorithm,
 	    a->public_pem, e);
 	(void)unlink(file);

@@ -34,7 +34,6 @@ worker_report(struct worker *w, struct err *e)
 	    *w->engine.version != '\0' ? w->engine.version : NULL, "sandbox",
 	    w->sandbox);
 
-	assert(payload != NULL);
 	return desk_tell(w->desk, LEDGER_REPOSITORY, payload, NULL, e);
 }
 
