@@ -49,9 +49,11 @@ int cli_parse(struct cli_args *out, const struct cli_command *command, int argc,
 const char *cli_value(const struct cli_args *a, const char *option);
 bool cli_given(const struct cli_args *a, const char *option);
 
-extern const struct cli_command cli_serve; /* cli_serve.c */
-extern const struct cli_command cli_init, cli_check, cli_build, cli_verify,
-    cli_keygen; /* cli_policy.c, cli_build.c */
+extern const struct cli_command cli_serve;           /* cli_serve.c */
+extern const struct cli_command cli_init, cli_check; /* cli_policy.c */
+extern const struct cli_command cli_build;           /* cli_build.c */
+extern const struct cli_command cli_verify;          /* cli_verify.c */
+extern const struct cli_command cli_keygen;          /* cli_key.c */
 extern const struct cli_command cli_status, cli_log,
     cli_show; /* cli_status.c */
 extern const struct cli_command cli_rollback, cli_pin, cli_resume,
