@@ -51,6 +51,7 @@ struct channel *channel_new(int fd, const char *name);
 void channel_free(struct channel *c);
 AUTO_FREE(channel)
 int channel_fd(const struct channel *c);
+const char *channel_name(const struct channel *c);
 
 /* Sends; waits for room for at most wait_ms (0: not at all, then
  * ERR_UNAVAILABLE). payload is borrowed, may be NULL for {}, and has no NUL in
@@ -83,30 +84,5 @@ enum err_code channel_receive(struct channel *c, struct message *out,
 
 /* If m is an error reply, its error; ERR_OK otherwise. */
 enum err_code message_error(const struct message *m, struct err *e) MUST_CHECK;
-
-/* Requests and replies for a process with several threads: one thread calls
- * caller_dispatch for each reply that channel_receive gave; any other thread
- * calls caller_call, which blocks until its reply, the deadline, or
- * caller_reset. Ids start at random, so that late replies to a process that
- * was restarted fit no request of its successor. Free when no call is under
- * way. */
-struct caller;
-struct caller *caller_new(struct channel *c);
-void caller_free(struct caller *k);
-AUTO_FREE(caller)
-
-/* On success *reply is the caller's (message_clear). An error reply comes back
- * as its error. When the peer restarts meanwhile: ERR_UNAVAILABLE, and whether
- * the request was carried out is unknown. */
-enum err_code caller_call(struct caller *k, uint32_t kind,
-    const json_t *payload, const int *fds, size_t fd_count, int64_t timeout_ms,
-    struct message *reply, struct err *e) MUST_CHECK;
-
-/* Takes m over if it is a reply somebody waits for; false: not ours, or nobody
- * waits any more, and m is still the caller's to clear. */
-bool caller_dispatch(struct caller *k, struct message *m);
-
-/* The peer was restarted: everybody waiting gets ERR_UNAVAILABLE. */
-void caller_reset(struct caller *k);
 
 #endif

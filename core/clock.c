@@ -41,6 +41,25 @@ clock_steady_ms(void)
 	return read_ms(CLOCK_MONOTONIC);
 }
 
+int64_t
+clock_wait_end(int64_t wait_ms)
+{
+	return wait_ms < 0 ? -1 : clock_steady_ms() + wait_ms;
+}
+
+int
+clock_wait_left(int64_t end)
+{
+	int64_t left;
+
+	if (end < 0)
+		return -1;
+	left = end - clock_steady_ms();
+	if (left <= 0)
+		return 0;
+	return left > 3600000 ? 3600000 : (int)left;
+}
+
 void
 clock_shift_ms(int64_t by)
 {

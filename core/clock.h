@@ -18,6 +18,11 @@ int64_t clock_mono_ms(void); /* since some point in the past */
  * kernel ends (poll, timers, condition variables). */
 int64_t clock_steady_ms(void);
 
+/* When a wait of this length ends on that clock (-1: never, as in poll), and
+ * how long poll may still wait for that end. */
+int64_t clock_wait_end(int64_t wait_ms);
+int clock_wait_left(int64_t end);
+
 /* Tests: both clocks jump by this many milliseconds from now on. */
 void clock_shift_ms(int64_t by);
 

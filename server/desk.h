@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "clusters/counters.h"
-#include "core/channel.h"
+#include "core/caller.h"
 #include "core/child.h"
 #include "policies/fetch.h"
 #include "policies/gate.h"

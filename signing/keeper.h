@@ -6,7 +6,7 @@
  * its client can have bundles signed under their own names and nothing else.
  * It logs what it signs. New keys: it alone is restarted. */
 
-#include "core/channel.h"
+#include "core/caller.h"
 #include "core/confine.h"
 #include "signing/jws.h"
 #include "signing/key.h"

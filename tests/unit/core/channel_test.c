@@ -1,4 +1,4 @@
-#include "core/channel.h"
+#include "core/caller.h"
 
 #include <dirent.h>
 #include <errno.h>
