@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/utf8.h"
 
 /* An array or object that is still open. */
 struct frame {
@@ -65,7 +66,7 @@ unexpected(const struct canon_reader *r, const char *wanted)
 		return err_set(r->e, ERR_INVALID,
 		    "%s:%u:%u: the text ends where %s was expected", r->name,
 		    r->line, column_of(r, r->pos), wanted);
-	size = value_utf8(r->pos, (size_t)(r->end - r->pos));
+	size = utf8_size(r->pos, (size_t)(r->end - r->pos));
 	return err_set(r->e, ERR_INVALID, "%s:%u:%u: %s was expected, not %s",
 	    r->name, r->line, column_of(r, r->pos), wanted,
 	    value_quote(quoted, r->pos, size > 0 ? size : 1));
@@ -205,25 +206,9 @@ hex_four(const struct canon_reader *r, const char *p)
 static void
 add_utf8(struct buf *b, unsigned int code)
 {
-	char s[4];
-	size_t n = 0;
+	char s[UTF8_CHARACTER_MAX];
 
-	if (code < 0x80) {
-		s[n++] = (char)code;
-	} else if (code < 0x800) {
-		s[n++] = (char)(0xc0 | code >> 6);
-		s[n++] = (char)(0x80 | (code & 0x3f));
-	} else if (code < 0x10000) {
-		s[n++] = (char)(0xe0 | code >> 12);
-		s[n++] = (char)(0x80 | (code >> 6 & 0x3f));
-		s[n++] = (char)(0x80 | (code & 0x3f));
-	} else {
-		s[n++] = (char)(0xf0 | code >> 18);
-		s[n++] = (char)(0x80 | (code >> 12 & 0x3f));
-		s[n++] = (char)(0x80 | (code >> 6 & 0x3f));
-		s[n++] = (char)(0x80 | (code & 0x3f));
-	}
-	buf_add(b, s, n);
+	buf_add(b, s, utf8_put(s, code));
 }
 
 /* p is behind \u. OPA turns half a surrogate pair into U+FFFD, which is a
@@ -294,7 +279,7 @@ skip_plain(const struct canon_reader *r, const char *p)
 			p++;
 			continue;
 		}
-		size = value_utf8(p, (size_t)(r->end - p));
+		size = utf8_size(p, (size_t)(r->end - p));
 		if (size == 0)
 			return p;
 		p += size;

@@ -5,47 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at p (RFC 3629), 0 when it is none. */
-static size_t
-character_at(const unsigned char *p)
-{
-	size_t len = p[0] < 0x80 ? 1
-	    : p[0] < 0xc2        ? 0
-	    : p[0] < 0xe0        ? 2
-	    : p[0] < 0xf0        ? 3
-	    : p[0] < 0xf5        ? 4
-				 : 0;
-
-	for (size_t i = 1; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
-}
-
-/* Texts quote what came from outside, and are cut: what is left must be UTF-8
- * all the same, or no JSON could carry it. */
-static void
-make_utf8(char *text)
-{
-	unsigned char *p = (unsigned char *)text;
-
-	while (*p != '\0') {
-		size_t len = character_at(p);
-
-		if (len == 0)
-			*p = '?';
-		p += len > 0 ? len : 1;
-	}
-}
+#include "core/utf8.h"
 
 void
 err_copy(char *out, size_t size, const char *text)
 {
 	(void)snprintf(out, size, "%s", text);
-	make_utf8(out);
+	utf8_repair(out);
 }
 
 enum err_code
@@ -59,7 +25,7 @@ err_set_text(struct err *e, enum err_code code, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(e->text, sizeof e->text, fmt, ap);
 	va_end(ap);
-	make_utf8(e->text);
+	utf8_repair(e->text);
 	return code;
 }
 
@@ -105,7 +71,7 @@ err_errno_text(struct err *e, const char *fmt, ...)
 	/* The GNU strerror_r returns the text, perhaps not in the buffer. */
 	(void)snprintf(e->text + len, sizeof e->text - len, ": %s",
 	    strerror_r(number, reason, sizeof reason));
-	make_utf8(e->text);
+	utf8_repair(e->text);
 	return code;
 }
 
@@ -127,7 +93,7 @@ err_add_text(struct err *e, const char *fmt, ...)
 	/* Cut at the end on purpose: the beginning names the place. */
 	(void)snprintf(e->text, sizeof e->text, "%s: %.*s", prefix,
 	    (int)(sizeof e->text - strlen(prefix) - 3), old);
-	make_utf8(e->text);
+	utf8_repair(e->text);
 	return e->code;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/utf8.h"
 
 /* The memory of a document: chunks that grow with it, filled by aligned
  * structures from the front and by text from the back. */
@@ -175,41 +176,6 @@ value_kind_name(enum value_kind kind)
 	return names[kind];
 }
 
-size_t
-value_utf8(const char *text, size_t len)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	unsigned char low = 0x80;
-	unsigned char high = 0xbf;
-	size_t size;
-
-	if (len == 0)
-		return 0;
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	size = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (len < size)
-		return 0;
-	/* No overlong forms, no surrogates, nothing over U+10FFFF. */
-	if (s[0] == 0xe0)
-		low = 0xa0;
-	else if (s[0] == 0xed)
-		high = 0x9f;
-	else if (s[0] == 0xf0)
-		low = 0x90;
-	else if (s[0] == 0xf4)
-		high = 0x8f;
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < size; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return size;
-}
-
 const char *
 value_quote(char out[VALUE_QUOTE_SIZE], const char *text, size_t len)
 {
@@ -222,7 +188,7 @@ value_quote(char out[VALUE_QUOTE_SIZE], const char *text, size_t len)
 	out[n++] = '"';
 	for (size_t i = 0; i < len;) {
 		unsigned char c = (unsigned char)text[i];
-		size_t size = value_utf8(text + i, len - i);
+		size_t size = utf8_size(text + i, len - i);
 
 		if (n >= end) {
 			memcpy(out + n, more, sizeof more - 1);

@@ -12,6 +12,9 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "core/utf8.h"
+
+#define value_utf8 utf8_size /* the old name */
 
 enum value_kind {
 	VALUE_NULL,
@@ -50,9 +53,6 @@ const char *value_kind_name(enum value_kind kind);
 enum { VALUE_QUOTE_SIZE = 96 };
 const char *value_quote(char out[VALUE_QUOTE_SIZE], const char *text,
     size_t len);
-
-/* Length of the UTF-8 character (RFC 3629) at text, 0 when there is none. */
-size_t value_utf8(const char *text, size_t len);
 
 /* For the readers of a format only: a document while it is being made. What
  * these return lives and dies with the document. */

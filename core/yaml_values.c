@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/utf8.h"
 #include "core/yaml_graph.h"
 
 static enum err_code
@@ -13,15 +14,10 @@ make_binary(struct yaml_graph *g, uint32_t at, struct value *v)
 	if (!yaml_base64(bytes, &len, raw->text, raw->text_len))
 		return yaml_fault(g, ERR_INVALID, at,
 		    "this is no base64, which !!binary takes");
-	for (size_t i = 0; i < len;) {
-		size_t size = value_utf8(bytes + i, len - i);
-
-		if (size == 0)
-			return yaml_fault(g, ERR_INVALID, at,
-			    "!!binary with bytes that are not UTF-8 has no "
-			    "JSON form; leave out the tag and decode in Rego");
-		i += size;
-	}
+	if (!utf8_is_valid(bytes, len))
+		return yaml_fault(g, ERR_INVALID, at,
+		    "!!binary with bytes that are not UTF-8 has no JSON form; "
+		    "leave out the tag and decode in Rego");
 	document_text(g->document, v, bytes, len);
 	return ERR_OK;
 }

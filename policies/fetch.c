@@ -12,9 +12,9 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "core/utf8.h"
 #include "policies/fetch_private.h"
 #include "policies/gitlib.h"
-#include "policies/utf8.h"
 
 enum {
 	LINK_FILE_MAX = 64 * 1024, /* .git, commondir, alternates */

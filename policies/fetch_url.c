@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/utf8.h"
 #include "policies/fetch.h"
-#include "policies/utf8.h"
 
 static const struct {
 	const char *scheme;

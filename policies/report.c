@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "policies/utf8.h"
+#include "core/utf8.h"
 
 static bool
 is_space(char c)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/spec.h"
+#include "core/utf8.h"
 #include "core/value.h"
 
 static int
@@ -23,7 +24,7 @@ static bool
 is_text(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len;) {
-		size_t n = value_utf8(text + i, len - i);
+		size_t n = utf8_size(text + i, len - i);
 
 		if (n == 0 || (unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return false;

@@ -17,7 +17,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "core/value.h"
+#include "core/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -42,7 +42,7 @@ static inline bool
 fuzz_is_text(const char *text, size_t len, const char *allowed)
 {
 	for (size_t i = 0; i < len;) {
-		size_t n = value_utf8(text + i, len - i);
+		size_t n = utf8_size(text + i, len - i);
 
 		if (n == 0 || text[i] == 0x7f ||
 		    ((unsigned char)text[i] < 0x20 &&
