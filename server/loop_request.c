@@ -1,0 +1,223 @@
+#include "server/loop_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "server/dispatch.h"
+#include "server/reply.h"
+
+/* ---- connections ---- */
+
+static struct peer *
+peer_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection,
+		MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info->socket_context;
+}
+
+int
+loop_fd_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection,
+	    MHD_CONNECTION_INFO_CONNECTION_FD)
+	    ->connect_fd;
+}
+
+static void
+peer_expect(struct loop *l, struct peer *p)
+{
+	p->deadline_ms = clock_mono_ms() + SERVICE_REQUEST_MS;
+	p->reading = true;
+	TAILQ_INSERT_TAIL(&l->reading, p, link);
+}
+
+static void
+peer_complete(struct loop *l, struct peer *p)
+{
+	if (!p->reading)
+		return;
+	p->reading = false;
+	TAILQ_REMOVE(&l->reading, p, link);
+}
+
+void
+loop_on_connection(void *cls, struct MHD_Connection *connection, void **context,
+    enum MHD_ConnectionNotificationCode code)
+{
+	struct loop *l = cls;
+	struct peer *p = *context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		p = mem_zalloc(sizeof *p);
+		p->fd = loop_fd_of(connection);
+		l->fresh++;
+		peer_expect(l, p);
+		*context = p;
+		return;
+	}
+	peer_complete(l, p);
+	l->fresh -= p->used ? 0 : 1;
+	mem_free(p);
+	*context = NULL;
+}
+
+/* Clients that trickle: libmicrohttpd's own time-out starts anew with every
+ * byte. It sees the end and closes. */
+void
+loop_expire_peers(struct loop *l, int64_t now)
+{
+	struct peer *p;
+
+	while ((p = TAILQ_FIRST(&l->reading)) != NULL &&
+	    p->deadline_ms <= now) {
+		peer_complete(l, p);
+		(void)shutdown(p->fd, SHUT_RDWR);
+	}
+}
+
+/* ---- requests ---- */
+
+static struct request *
+request_new(struct loop *l, struct MHD_Connection *connection, const char *url,
+    const char *method)
+{
+	struct request *r = mem_zalloc(sizeof *r);
+	struct peer *p = peer_of(connection);
+
+	r->loop = l;
+	r->service = l->service;
+	r->connection = connection;
+	r->url = url;
+	r->method = method;
+	l->requests++;
+	l->fresh -= p->used ? 0 : 1;
+	p->used = true;
+	return r;
+}
+
+static void
+request_free(struct request *r)
+{
+	if (r->body != NULL)
+		buf_clear(r->body);
+	mem_free(r->body);
+	if (r->reply != NULL)
+		message_clear(r->reply);
+	mem_free(r->reply);
+	mem_free(r);
+}
+
+/* Said before the body comes, where its length is known. */
+static void
+check_length(struct request *r)
+{
+	const char *text = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	if (text == NULL || strtoull(text, NULL, 10) <= SERVICE_BODY_MAX)
+		return;
+	r->closing = true;
+	reply_fault(r, 413, "limit", "the body is larger than %d bytes",
+	    SERVICE_BODY_MAX);
+}
+
+/* False: more than anybody needs to send, so the connection ends. */
+static bool
+take_body(struct request *r, const char *data, size_t len)
+{
+	r->received += len;
+	if (r->received > SERVICE_BODY_MAX + SERVICE_BODY_DROPPED)
+		return false;
+	if (r->body == NULL) {
+		r->body = mem_alloc(sizeof *r->body);
+		buf_init(r->body, SERVICE_BODY_MAX);
+	}
+	buf_add(r->body, data, len);
+	return true;
+}
+
+static void
+serve(struct request *r)
+{
+	if (r->received > SERVICE_BODY_MAX)
+		reply_fault(r, 413, "limit", "the body is larger than %d bytes",
+		    SERVICE_BODY_MAX);
+	else
+		dispatch(r);
+}
+
+enum MHD_Result
+loop_on_request(void *cls, struct MHD_Connection *connection, const char *url,
+    const char *method, const char *version, const char *data, size_t *len,
+    void **context)
+{
+	struct loop *l = cls;
+	struct request *r = *context;
+
+	(void)version;
+	if (r == NULL) {
+		r = request_new(l, connection, url, method);
+		*context = r;
+		check_length(r);
+		return MHD_YES;
+	}
+	if (*len > 0) {
+		bool good = take_body(r, data, *len);
+
+		*len = 0;
+		return good ? MHD_YES : MHD_NO;
+	}
+	peer_complete(l, peer_of(connection));
+	r->closing = l->stopping;
+	serve(r);
+	return r->queued || r->suspended ? MHD_YES : MHD_NO;
+}
+
+void
+loop_on_completed(void *cls, struct MHD_Connection *connection, void **context,
+    enum MHD_RequestTerminationCode code)
+{
+	struct loop *l = cls;
+	struct request *r = *context;
+	struct peer *p = peer_of(connection);
+
+	if (r == NULL)
+		return;
+	assert(!r->suspended);
+	log_debug("http.request", "method=%s path=%s status=%u end=%d",
+	    r->method, r->url, r->status, (int)code);
+	request_free(r);
+	*context = NULL;
+	l->requests--;
+	peer_complete(l, p);
+	if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		peer_expect(l, p);
+}
+
+/* Decoding is ours, once the path was split. */
+size_t
+loop_keep_escaped(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void)cls;
+	(void)connection;
+	return strlen(text);
+}
+
+/* What clients do wrong; nothing an operator has to know. */
+void __attribute__((format(printf, 2, 0)))
+loop_on_log(void *cls, const char *fmt, va_list ap)
+{
+	char text[256];
+
+	(void)cls;
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("http.library", "text=\"%s\"", text);
+}

@@ -1,0 +1,109 @@
+#ifndef SERVER_LOOP_STATE_H
+#define SERVER_LOOP_STATE_H
+
+/* What a serving thread consists of, for the files it is written in, and for no
+ * others: loop.c (the loop itself, its messages, its beginning and end),
+ * loop_request.c (connections and requests, as libmicrohttpd tells of them),
+ * loop_wait.c (requests that wait), loop_answer.c (responses made once). All of
+ * it belongs to the loop's own thread, but what the lock guards. */
+
+#include <assert.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "server/loop.h"
+#include "server/request.h"
+
+enum {
+	/* A request's headers. Measured: larger pools cost time, because they
+	 * are cleared for each request. */
+	LOOP_MEMORY = 8192,
+	LOOP_INDEX_BITS = 6 /* of the id of a question: whose it is */
+};
+static_assert(SERVICE_LOOPS_MAX == 1 << LOOP_INDEX_BITS, "index bits");
+
+/* A connection. */
+struct peer {
+	TAILQ_ENTRY(peer) link;
+	int64_t deadline_ms; /* for the whole of its next request */
+	int fd;
+	bool reading; /* in the list */
+	bool used;    /* had a request */
+};
+TAILQ_HEAD(peer_list, peer);
+
+/* The prepared responses of one entry: [1] closes the connection. */
+struct answer {
+	const struct catalog_entry *entry;
+	struct MHD_Response *responses[2];
+	UT_hash_handle hh;
+};
+
+struct delivery {
+	struct message message;
+	struct delivery *next;
+};
+
+struct loop {
+	struct service *service;
+	size_t index;
+	struct MHD_Daemon *daemon;
+	int epoll;
+	int wake; /* eventfd */
+	pthread_t thread;
+	atomic_bool ended;
+
+	/* The thread's own. */
+	struct store *store;
+	struct catalog *catalog;
+	struct answer *answers;
+	struct waiters polls;
+	struct waiters actions;
+	struct peer_list reading; /* by deadline */
+	uint64_t next_action;
+	size_t requests; /* under way */
+	size_t fresh;    /* connections that had no request yet */
+	bool stopping;
+	int64_t stop_ms; /* when patience ends */
+
+	pthread_mutex_t lock; /* guards all below */
+	struct delivery *inbox;
+	bool reset; /* what was asked of the ledger is lost */
+	bool stop;
+};
+
+/* ---- loop_request.c ---- */
+
+/* Callbacks of the daemon; cls is the loop. */
+void loop_on_connection(void *cls, struct MHD_Connection *connection,
+    void **context, enum MHD_ConnectionNotificationCode code);
+enum MHD_Result loop_on_request(void *cls, struct MHD_Connection *connection,
+    const char *url, const char *method, const char *version, const char *data,
+    size_t *len, void **context);
+void loop_on_completed(void *cls, struct MHD_Connection *connection,
+    void **context, enum MHD_RequestTerminationCode code);
+void __attribute__((format(printf, 2, 0)))
+loop_on_log(void *cls, const char *fmt, va_list ap);
+/* Decoding is ours, once the path was split. */
+size_t loop_keep_escaped(void *cls, struct MHD_Connection *connection,
+    char *text);
+
+int loop_fd_of(struct MHD_Connection *connection);
+/* Ends connections whose request did not come in time. */
+void loop_expire_peers(struct loop *l, int64_t now);
+
+/* ---- loop_wait.c ---- */
+
+struct request *loop_request_of(struct waiter *w);
+/* Out of every list, and on with it. */
+void loop_resume(struct loop *l, struct request *r);
+void loop_resume_all(struct loop *l, struct waiters *list);
+void loop_expire_waiters(struct loop *l, int64_t now);
+/* Takes what is served now, and resumes those it changes something for. */
+void loop_take_catalog(struct loop *l);
+
+/* ---- loop_answer.c ---- */
+
+void loop_clear_answers(struct loop *l);
+
+#endif
