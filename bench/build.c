@@ -1,17 +1,19 @@
 /* How long bundles take, beside other tools on the same machine and the same
- * repository. Started by bench/build; the other way in, `bench_build cold`, is
- * one build in a process of its own, so that its memory can be told. */
+ * repository. Started by bench/build. Other ways in: `bench_build cold` is one
+ * build in a process of its own, so that its memory can be told; `bench_build
+ * make` only makes a repository. */
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/repository.h"
+#include "bench/series.h"
 #include "bundler/bundle.h"
 #include "core/file.h"
 #include "core/mem.h"
@@ -20,13 +22,11 @@
 #include "signing/key.h"
 
 enum {
-	PER_FOLDER = 20,
-	POLICY_SIZE = 2048,
-	DATA_KEYS = 100,
 	STEPS = 40, /* commits that change one file */
-	ROUNDS_MAX = 99,
-	OPA_ROUNDS = 1, /* it takes a hundred times as long */
-	ARGS_MAX = 12
+	ROUNDS_MAX = STEPS,
+	OPA_ROUNDS = 1,         /* it takes a hundred times as long */
+	OPA_FILES_OFTEN = 1000, /* up to here it takes part in each round */
+	LIMIT_MAX_S = 24 * 3600
 };
 
 static void
@@ -38,137 +38,7 @@ check(enum err_code code, const struct err *e)
 	exit(1);
 }
 
-static double
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-/* -- the repository ------------------------------------------------------- */
-
-static uint32_t seed = 20261123;
-
-static uint32_t
-dice(uint32_t sides)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % sides;
-}
-
-static const char *
-word(void)
-{
-	static const char *const words[] = { "allow", "deny", "user", "role",
-		"input", "request", "resource", "action", "owner", "team",
-		"service", "region", "limit", "quota", "group", "member",
-		"admin", "token", "method", "path", "host", "tenant", "cluster",
-		"namespace", "image", "label", "port", "scope", "policy",
-		"rule", "match", "level", "audit", "trace" };
-
-	return words[dice(sizeof words / sizeof words[0])];
-}
-
-static void
-put_file(FILE *git, const char *path, const struct buf *text)
-{
-	(void)fprintf(git, "M 100644 inline %s\ndata %zu\n", path, text->len);
-	(void)fwrite(text->data, 1, text->len, git);
-	(void)fputc('\n', git);
-}
-
-static void
-put_policy(FILE *git, size_t i)
-{
-	size_t team = i / 1000, service = i / PER_FOLDER;
-	AUTO_STR path =
-	    mem_printf("policies/t%zu/s%zu/f%zu.rego", team, service, i);
-	AUTO_BUF b = { 0 };
-
-	buf_init(&b, POLICY_SIZE * 2);
-	buf_printf(&b,
-	    "# Rules of service %zu\npackage policies.t%zu.s%zu.f%zu\n\n"
-	    "import data.policies.t%zu.s%zu.limits\n\n"
-	    "default allow := false\n\n",
-	    i, team, service, i, team, service);
-	for (size_t k = 0; b.len < POLICY_SIZE - 60; k++) {
-		const char *noun = word(), *field = word();
-
-		buf_printf(&b,
-		    "%s_%s_%zu if {\n\tinput.%s.%s == \"%s-%06x\"\n"
-		    "\tinput.%s.%s > %u\n}\n\n",
-		    noun, field, k, word(), noun, field, dice(1 << 24), word(),
-		    field, dice(10000));
-	}
-	put_file(git, path, &b);
-}
-
-static void
-put_data(FILE *git, size_t i)
-{
-	AUTO_STR path = mem_printf("policies/t%zu/s%zu/data.json", i / 1000,
-	    i / PER_FOLDER);
-	AUTO_BUF b = { 0 };
-
-	buf_init(&b, 1 << 16);
-	buf_add_str(&b, "{\"limits\": {");
-	for (unsigned int k = 0; k < DATA_KEYS; k++)
-		buf_printf(&b, "%s\"%s%u\": %u", k > 0 ? ", " : "", word(), k,
-		    dice(1000000));
-	buf_add_str(&b, "}}\n");
-	put_file(git, path, &b);
-}
-
-static void
-start_commit(FILE *git, unsigned int n)
-{
-	(void)fprintf(git,
-	    "commit refs/heads/main\ncommitter A <a@example.org> %u +0000\n"
-	    "data 1\nx\n",
-	    1700000000 + n);
-}
-
-static void
-shell(char *command)
-{
-	if (system(command) != 0) {
-		(void)fprintf(stderr, "bench: failed: %s\n", command);
-		exit(1);
-	}
-	mem_free(command);
-}
-
-static void
-make_repository(const char *dir, size_t files)
-{
-	AUTO_STR command = mem_printf("git -C '%s' fast-import --quiet", dir);
-	FILE *git;
-
-	shell(mem_printf("git init -q -b main '%s'", dir));
-	git = popen(command, "w");
-	if (git == NULL)
-		abort();
-	start_commit(git, 0);
-	for (size_t i = 0; i < files; i++) {
-		put_policy(git, i);
-		if (i % PER_FOLDER == 0)
-			put_data(git, i);
-	}
-	for (unsigned int n = 1; n <= STEPS; n++) {
-		start_commit(git, n);
-		put_policy(git, dice((uint32_t)files));
-	}
-	if (pclose(git) != 0)
-		exit(1);
-	shell(mem_printf("git -C '%s' repack -adq", dir));
-	shell(mem_printf("git -C '%s' reset -q --hard", dir));
-}
-
-/* -- one build ------------------------------------------------------------ */
+/* ---- one build ---- */
 
 struct built {
 	struct buf content, signed_bytes;
@@ -241,7 +111,7 @@ write_key(const char *file)
 	check(file_replace(file, text.data, text.len, 0600, &e), &e);
 }
 
-/* cold THREADS REPOSITORY KEY OUT: prints what only this process knows. */
+/* cold THREADS REPOSITORY KEY OUT: says its own peak memory. */
 static int
 cold(char **argv)
 {
@@ -261,92 +131,20 @@ cold(char **argv)
 	check(file_write_all(fd, b.signed_bytes.data, b.signed_bytes.len, &e),
 	    &e);
 	(void)close(fd);
+	(void)printf("%.1f\n", series_peak_mb());
 	built_clear(&b);
 	return 0;
 }
 
-/* -- taking turns --------------------------------------------------------- */
+/* ---- commits of one file, with what is known from the one before ---- */
 
-struct series {
-	const char *name;
-	const char *args[ARGS_MAX];
-	size_t rounds;
-	double wall[ROUNDS_MAX], cpu[ROUNDS_MAX];
-	long peak_kib;
-	size_t count;
+/* A process of its own that builds the next commit whenever it is sent a byte,
+ * and answers with this. */
+struct step {
+	struct series_sample sample;
+	size_t files, content_len, signed_len;
+	int64_t unpacked;
 };
-
-static double
-seconds(const struct timeval *t)
-{
-	return (double)t->tv_sec * 1e3 + (double)t->tv_usec / 1e3;
-}
-
-static void
-run(struct series *s, const char *dir)
-{
-	double start = now_ms();
-	struct rusage use;
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		char *args[ARGS_MAX] = { 0 };
-
-		for (size_t i = 0; s->args[i] != NULL; i++)
-			args[i] = mem_strdup(s->args[i]);
-		if (chdir(dir) == 0)
-			(void)execvp(args[0], args);
-		_exit(127);
-	}
-	if (pid < 0 || wait4(pid, &status, 0, &use) != pid || status != 0) {
-		(void)fprintf(stderr, "bench: %s failed\n", s->name);
-		exit(1);
-	}
-	s->wall[s->count] = now_ms() - start;
-	s->cpu[s->count++] = seconds(&use.ru_utime) + seconds(&use.ru_stime);
-	if (use.ru_maxrss > s->peak_kib)
-		s->peak_kib = use.ru_maxrss;
-}
-
-static int
-compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-median(double *list, size_t count)
-{
-	qsort(list, count, sizeof *list, compare_doubles);
-	return list[count / 2];
-}
-
-static void
-print_series(struct series *s, double git_wall, double git_cpu)
-{
-	double wall, cpu;
-
-	if (s->count == 0)
-		return;
-	wall = median(s->wall, s->count);
-	cpu = median(s->cpu, s->count);
-	(void)printf("%-26s %8.0f  %8.0f-%-8.0f %6.2f  %8.0f %6.2f  %7ld\n",
-	    s->name, wall, s->wall[0], s->wall[s->count - 1], wall / git_wall,
-	    cpu, cpu / git_cpu, s->peak_kib / 1024);
-}
-
-static int64_t
-size_of(const char *file)
-{
-	struct stat st;
-
-	return stat(file, &st) == 0 ? (int64_t)st.st_size : 0;
-}
-
-/* -- commits of one file, with what is known from the one before ---------- */
 
 static void
 same_bytes(const struct built *warm, struct repo *r, const char *commit,
@@ -368,123 +166,273 @@ same_bytes(const struct built *warm, struct repo *r, const char *commit,
 }
 
 static void
-warm(struct built *last, const char *dir, const char *key_file,
-    struct series *s)
+answer(int to, const struct step *s)
+{
+	if (write(to, s, sizeof *s) != (ssize_t)sizeof *s)
+		exit(1);
+}
+
+static void
+build_step(int to, struct repo *r, unsigned int n, const struct key *k,
+    const struct bundle_means *means)
+{
+	AUTO_STR rev = mem_printf("HEAD~%u", n);
+	double wall_ms = series_now_ms(), cpu_ms = series_cpu_ms();
+	char commit[TREE_ID_SIZE];
+	struct built b;
+	struct err e = { 0 };
+
+	check(repo_resolve(r, rev, commit, &e), &e);
+	build(&b, r, commit, k, means);
+	const struct step s = { .sample = { series_now_ms() - wall_ms,
+				    series_cpu_ms() - cpu_ms,
+				    series_peak_mb() },
+		.files = b.files,
+		.content_len = b.content.len,
+		.signed_len = b.signed_bytes.len,
+		.unpacked = b.unpacked };
+	if (n == 0)
+		same_bytes(&b, r, commit, k);
+	answer(to, &s);
+	built_clear(&b);
+}
+
+static void
+warm(int fd, const char *dir, const char *key_file)
 {
 	AUTO(repo, r) = NULL;
 	AUTO(key, k) = read_key(key_file);
 	AUTO(bundle_cache, cache) = bundle_cache_new(BUNDLE_CACHE_MAX);
 	const struct bundle_means means = { .threads = 2, .cache = cache };
+	unsigned int n = STEPS;
 	struct err e = { 0 };
+	char c;
 
 	check(repo_discover(&r, dir, &e), &e);
-	for (int n = STEPS; n >= 0; n--) {
-		AUTO_STR rev = mem_printf("HEAD~%d", n);
-		char commit[TREE_ID_SIZE];
-		double start;
-		clock_t cpu;
-
-		check(repo_resolve(r, rev, commit, &e), &e);
-		built_clear(last);
-		start = now_ms();
-		cpu = clock();
-		build(last, r, commit, k, &means);
-		if (n < STEPS) {
-			s->wall[s->count] = now_ms() - start;
-			s->cpu[s->count++] = (double)(clock() - cpu) * 1e3 /
-			    (double)CLOCKS_PER_SEC;
-		}
-		if (n % 10 == 0)
-			same_bytes(last, r, commit, k);
-	}
-}
-
-static void
-print_sizes(const struct built *b, int64_t git_size, int64_t opa_size,
-    long peak_kib)
-{
-	double unpacked = (double)b->unpacked;
-
-	(void)
-	    printf("\nfiles %zu, unpacked %.1f MB\n"
-		   "size without signatures  %zu bytes, %.3f of git archive "
-		   "(%lld), opa build %lld\n"
-		   "signatures               %zu bytes\n"
-		   "peak memory              %.2f times the unpacked bundle\n",
-		b->files, unpacked / 1e6, b->content.len,
-		(double)b->content.len / (double)git_size, (long long)git_size,
-		(long long)opa_size, b->signed_bytes.len - b->content.len,
-		(double)peak_kib * 1024 / unpacked);
+	while (read(fd, &c, 1) == 1 && n <= STEPS)
+		build_step(fd, r, n--, k, &means);
 }
 
 static int
-measure(const char *dir, size_t files, size_t rounds, const char *opa)
+start_warm(pid_t *pid, const char *dir, const char *key_file)
 {
-	AUTO_STR repository = mem_printf("%s/repository", dir);
-	AUTO_STR key = mem_printf("%s/key", dir);
-	AUTO_STR out = mem_printf("%s/bundle.tar.gz", dir);
-	AUTO_STR git_out = mem_printf("%s/git.tar.gz", dir);
-	AUTO_STR opa_out = mem_printf("%s/opa.tar.gz", dir);
-	struct series git = { "git archive",
-		{ "git", "archive", "--format=tar.gz", "-o", git_out, "HEAD" },
-		rounds, { 0 }, { 0 }, 0, 0 };
-	struct series one = { "cold, signed, 1 thread",
-		{ "/proc/self/exe", "cold", "1", repository, key, out }, rounds,
-		{ 0 }, { 0 }, 0, 0 };
-	struct series two = { "cold, signed, 2 threads",
-		{ "/proc/self/exe", "cold", "2", repository, key, out }, rounds,
-		{ 0 }, { 0 }, 0, 0 };
-	struct series engine = { "opa build",
-		{ opa, "build", "-b", ".", "-o", opa_out }, OPA_ROUNDS, { 0 },
-		{ 0 }, 0, 0 };
-	struct series step = { .name = "one-file commit, signed" };
-	struct series *const turns[] = { &git, &one, &two, &engine };
-	struct built last = { 0 };
-	double git_wall, git_cpu;
+	int fds[2];
 
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0 ||
+	    (*pid = fork()) < 0)
+		abort();
+	if (*pid == 0) {
+		(void)close(fds[0]);
+		warm(fds[1], dir, key_file);
+		exit(0);
+	}
+	(void)close(fds[1]);
+	return fds[0];
+}
+
+static void
+next_step(int fd, struct step *s)
+{
+	if (write(fd, "", 1) != 1 ||
+	    recv(fd, s, sizeof *s, MSG_WAITALL) != (ssize_t)sizeof *s)
+		exit(1); /* it has said why */
+}
+
+/* ---- all of them in turn ---- */
+
+struct scene {
+	char *repository, *key, *out, *git_out, *opa_out;
+	struct series git, one, two, opa, step;
+	struct step last;
+};
+
+static struct series
+series_of(const char *name, size_t rounds, const char *const *args)
+{
+	struct series s = { .name = name, .rounds = rounds };
+
+	for (size_t i = 0; args[i] != NULL; i++)
+		s.args[i] = args[i];
+	return s;
+}
+#define SERIES(name, rounds, ...) \
+	series_of(name, rounds, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void
+scene_init(struct scene *s, const char *dir, size_t files, size_t rounds,
+    const char *opa)
+{
+	static const char self[] = "/proc/self/exe";
+
+	*s = (struct scene){ .repository = mem_printf("%s/repository", dir),
+		.key = mem_printf("%s/key", dir),
+		.out = mem_printf("%s/bundle.tar.gz", dir),
+		.git_out = mem_printf("%s/git.tar.gz", dir),
+		.opa_out = mem_printf("%s/opa.tar.gz", dir) };
+	s->git = SERIES("git archive", rounds, "git", "archive",
+	    "--format=tar.gz", "-o", s->git_out, "HEAD");
+	s->one = SERIES("cold, signed, 1 thread", rounds, self, "cold", "1",
+	    s->repository, s->key, s->out);
+	s->two = SERIES("cold, signed, 2 threads", rounds, self, "cold", "2",
+	    s->repository, s->key, s->out);
+	s->opa = SERIES("opa build", rounds, opa, "build", "-b", ".", "-o",
+	    s->opa_out);
+	if (files > OPA_FILES_OFTEN)
+		s->opa.rounds = OPA_ROUNDS;
 	if (*opa == '\0')
-		engine.rounds = 0;
-	make_repository(repository, files);
-	write_key(key);
+		s->opa.rounds = 0;
+	s->step = (struct series){ .name = "one-file commit, signed" };
+}
+
+static void
+scene_clear(struct scene *s)
+{
+	mem_free(s->repository);
+	mem_free(s->key);
+	mem_free(s->out);
+	mem_free(s->git_out);
+	mem_free(s->opa_out);
+}
+
+static void
+take_turns(struct scene *s, size_t rounds)
+{
+	struct series *const turns[] = { &s->git, &s->one, &s->two, &s->opa };
+	pid_t pid;
+	int fd = start_warm(&pid, s->repository, s->key);
+
+	next_step(fd, &s->last); /* from nothing: does not count */
 	for (size_t i = 0; i < rounds; i++) {
-		for (size_t k = 0; k < sizeof turns / sizeof turns[0]; k++) {
+		for (size_t k = 0; k < sizeof turns / sizeof *turns; k++) {
 			if (i < turns[k]->rounds)
-				run(turns[k], repository);
+				series_run(turns[k], s->repository);
+		}
+		for (size_t n = STEPS * i / rounds;
+		     n < STEPS * (i + 1) / rounds; n++) {
+			next_step(fd, &s->last);
+			series_add(&s->step, &s->last.sample);
 		}
 	}
-	warm(&last, repository, key, &step);
-	git_wall = median(git.wall, git.count);
-	git_cpu = median(git.cpu, git.count);
-	(void)printf("%zu policies, %zu rounds, ms\n"
-		     "%-26s %8s  %17s %6s  %8s %6s  %7s\n",
-	    files, rounds, "", "median", "spread", "/git", "cpu", "/git",
-	    "peak MB");
-	for (size_t k = 0; k < sizeof turns / sizeof turns[0]; k++)
-		print_series(turns[k], git_wall, git_cpu);
-	print_series(&step, git_wall, git_cpu);
-	print_sizes(&last, size_of(git_out), size_of(opa_out),
-	    two.peak_kib > one.peak_kib ? two.peak_kib : one.peak_kib);
-	built_clear(&last);
+	(void)close(fd);
+	(void)waitpid(pid, NULL, 0);
+}
+
+/* ---- what came of it ---- */
+
+static int64_t
+size_of(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) == 0 ? (int64_t)st.st_size : 0;
+}
+
+static void
+print_sizes(const struct scene *s)
+{
+	(void)printf("\nfiles %zu, unpacked %.1f MB\n"
+		     "without signatures        %zu bytes (git archive %lld)\n"
+		     ".signatures.json adds     %zu bytes\n",
+	    s->last.files, (double)s->last.unpacked / 1e6, s->last.content_len,
+	    (long long)size_of(s->git_out),
+	    s->last.signed_len - s->last.content_len);
+}
+
+static void
+print_ratio(const char *what, double here, const char *wanted)
+{
+	(void)printf("%-44s %7.3f   %s\n", what, here, wanted);
+}
+
+static void
+print_ratios(const struct scene *s)
+{
+	double git = series_wall_ms(&s->git), one = series_wall_ms(&s->one),
+	       two = series_wall_ms(&s->two), step = series_wall_ms(&s->step),
+	       unpacked = (double)s->last.unpacked / 1e6;
+
+	(void)printf("\n%-44s %7s   %s\n", "", "here", "wanted");
+	print_ratio("cold, 1 thread / git archive", one / git, "0.75 at most");
+	print_ratio("cold, 2 threads / git archive", two / git, "0.5 at most");
+	if (s->opa.late)
+		print_ratio("opa build / cold, 2 threads: more than",
+		    s->opa.limit_s * 1e3 / two, "20 at least");
+	else if (s->opa.count > 0)
+		print_ratio("opa build / cold, 2 threads",
+		    series_wall_ms(&s->opa) / two, "20 at least");
+	print_ratio("git archive / one-file commit", git / step, "30 at least");
+	print_ratio("cold, 2 threads / one-file commit", two / step, "-");
+	print_ratio("one-file commit, ms", step, "25 at most, at 10,000 files");
+	print_ratio("peak memory, 1 thread / unpacked",
+	    series_peak_max_mb(&s->one) / unpacked, "4 at most");
+	print_ratio("peak memory, 2 threads / unpacked",
+	    series_peak_max_mb(&s->two) / unpacked, "4 at most");
+	print_ratio("size without signatures / git archive",
+	    (double)s->last.content_len / (double)size_of(s->git_out),
+	    "1.05 at most");
+}
+
+static void
+print(const struct scene *s, size_t files, size_t rounds)
+{
+	const struct series *const rows[] = { &s->git, &s->one, &s->two,
+		&s->step, &s->opa };
+
+	(void)printf("\n==== %zu policies, %zu rounds ====\n\n", files, rounds);
+	series_head();
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		series_print(rows[i], &s->git);
+	print_sizes(s);
+	print_ratios(s);
+	(void)fflush(stdout);
+}
+
+/* ---- the ways in ---- */
+
+static size_t
+number(const char *text, const char *what, size_t max)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end != '\0' || n < 1 || n > max) {
+		(void)fprintf(stderr, "bench: %s: 1 to %zu %s\n", text, max,
+		    what);
+		exit(2);
+	}
+	return n;
+}
+
+/* measure DIR FILES ROUNDS OPA LIMIT */
+static int
+measure(char **argv)
+{
+	size_t files = number(argv[1], "policies", REPOSITORY_FILES_MAX),
+	       rounds = number(argv[2], "rounds", ROUNDS_MAX);
+	static struct scene s;
+
+	scene_init(&s, argv[0], files, rounds, argv[3]);
+	s.opa.limit_s = (unsigned int)number(argv[4], "seconds", LIMIT_MAX_S);
+	repository_make(s.repository, files, STEPS, false);
+	write_key(s.key);
+	take_turns(&s, rounds);
+	print(&s, files, rounds);
+	scene_clear(&s);
 	return 0;
 }
 
 int
 main(int argc, char **argv)
 {
-	size_t files, rounds;
-
 	if (argc == 6 && strcmp(argv[1], "cold") == 0)
 		return cold(&argv[2]);
-	if (argc != 5) {
-		(void)fprintf(stderr, "started by bench/build\n");
-		return 2;
+	if (argc == 7 && strcmp(argv[1], "measure") == 0)
+		return measure(&argv[2]);
+	if (argc == 4 && strcmp(argv[1], "make") == 0) {
+		repository_make(argv[2],
+		    number(argv[3], "policies", REPOSITORY_FILES_MAX), 0, true);
+		return 0;
 	}
-	files = strtoul(argv[2], NULL, 10);
-	rounds = strtoul(argv[3], NULL, 10);
-	if (files < 1 || files > 1000000 || rounds < 1 || rounds > ROUNDS_MAX) {
-		(void)fprintf(stderr,
-		    "bench: 1 to 1000000 files, 1 to %d rounds\n", ROUNDS_MAX);
-		return 2;
-	}
-	return measure(argv[1], files, rounds, argv[4]);
+	(void)fprintf(stderr, "started by bench/build and bench/push\n");
+	return 2;
 }
