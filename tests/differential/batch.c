@@ -192,7 +192,9 @@ batch_ask_files(struct batch *b)
 		for (size_t i = 0; i < b->count; i++) {
 			AUTO_STR name = mem_printf("all/c%zu/", i);
 
-			b->cases[i].engine_takes = strstr(out.data, name) ==
+			/* It quotes what it refuses: NUL bytes too. */
+			b->cases[i].engine_takes =
+			    memmem(out.data, out.len, name, strlen(name)) ==
 			    NULL;
 		}
 	}

@@ -102,15 +102,31 @@ wrong(struct tally *t, const struct batch_case *c, const char *what)
 
 /* "c3/data.json:" and a digit. */
 static bool
-names_line(const struct batch_case *c)
+names_place(const struct batch_case *c, const char *path)
 {
-	const char *path = c->tree.files[0].path;
 	const char *at = strstr(c->error, path);
 
 	if (at == NULL || at[strlen(path)] != ':')
 		return false;
 	at += strlen(path) + 1;
 	return *at >= '0' && *at <= '9';
+}
+
+/* Which of several files is at fault may be said of any of them. */
+static bool
+names_line(const struct batch_case *c)
+{
+	for (size_t i = 0; i < c->tree.count; i++)
+		if (names_place(c, c->tree.files[i].path))
+			return true;
+	return names_place(c, ".manifest");
+}
+
+/* The whole file is at fault. */
+static bool
+is_null(const struct batch_case *c)
+{
+	return strstr(c->error, "nothing but null") != NULL;
 }
 
 static bool
@@ -163,7 +179,7 @@ check_refused(struct tally *t, struct batch *b, size_t i, enum kind kind)
 	if (!names_file(c, i))
 		wrong(t, c, "the message names no file");
 	if (!c->engine_takes) {
-		if (is_file(kind) && !names_line(c) && rule == rule_count())
+		if (!names_line(c) && !is_null(c))
 			wrong(t, c, "the message names no line");
 		return;
 	}

@@ -11,6 +11,7 @@ static const char *const rules[] = {
 	"nested deeper than",
 	"a number longer than 4096 bytes",
 	"a backspace or a form feed",
+	"the end of the text was expected",
 	/* YAML alone */
 	"a key cannot be !!binary",
 	"would not survive as a key",
@@ -18,6 +19,8 @@ static const char *const rules[] = {
 	"did not find expected tag URI",
 	"did not find expected whitespace or line break",
 	"a comma right behind a tag",
+	"found unexpected ':'",
+	"found unknown escape character",
 	"!!timestamp is not supported",
 	"JSON has no infinity and no NaN",
 	/* Places */
