@@ -179,7 +179,7 @@ check_refused(struct tally *t, struct batch *b, size_t i, enum kind kind)
 	if (!names_file(c, i))
 		wrong(t, c, "the message names no file");
 	if (!c->engine_takes) {
-		if (!names_line(c) && !is_null(c))
+		if (kind != TREE_ROOTS && !names_line(c) && !is_null(c))
 			wrong(t, c, "the message names no line");
 		return;
 	}
