@@ -8,6 +8,7 @@
 
 #include "clusters/store_sql.h"
 #include "clusters/store_write.h"
+#include "core/base64.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -24,34 +25,19 @@ static const struct first_token {
 	{ "engine", "engine", "engine-token" },
 };
 
-static void
-base64url(char *out, const unsigned char *in, size_t len)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789-_";
-	uint32_t bits = 0;
-	unsigned int have = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		bits = (bits << 8 | in[i]) & 0xffff;
-		for (have += 8; have >= 6; have -= 6)
-			*out++ = digits[(bits >> (have - 6)) & 63];
-	}
-	if (have > 0)
-		*out++ = digits[(bits << (6 - have)) & 63];
-	*out = '\0';
-}
-
 static enum err_code
 token_new(char out[TOKEN_SIZE], struct err *e)
 {
 	unsigned char secret[TOKEN_BYTES];
+	char digits[BASE64URL_SIZE(TOKEN_BYTES)];
 
 	if (RAND_bytes(secret, sizeof secret) != 1)
 		return err_set(e, ERR_CRYPTO, "no random numbers for a token");
-	(void)snprintf(out, TOKEN_SIZE, "edict_");
-	base64url(out + strlen(out), secret, sizeof secret);
+	base64url_write(digits, secret, sizeof secret);
+	(void)snprintf(out, TOKEN_SIZE, "edict_%.*s",
+	    (int)BASE64URL_SIZE(TOKEN_BYTES), digits);
 	OPENSSL_cleanse(secret, sizeof secret);
+	OPENSSL_cleanse(digits, sizeof digits);
 	return ERR_OK;
 }
 

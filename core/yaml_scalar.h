@@ -59,8 +59,4 @@ enum err_code yaml_number(char out[YAML_NUMBER_SIZE],
 enum err_code yaml_key(char out[YAML_NUMBER_SIZE], const struct yaml_scalar *s,
     struct err *e) MUST_CHECK;
 
-/* Decodes base64 (line breaks allowed) to at most len bytes. */
-bool yaml_base64(char *out, size_t *out_len, const char *text, size_t len)
-    MUST_CHECK;
-
 #endif

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "core/base64.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "core/yaml_graph.h"
@@ -11,7 +12,7 @@ make_binary(struct yaml_graph *g, uint32_t at, struct value *v)
 	AUTO_STR bytes = mem_alloc(raw->text_len);
 	size_t len;
 
-	if (!yaml_base64(bytes, &len, raw->text, raw->text_len))
+	if (!base64_read(bytes, &len, raw->text, raw->text_len))
 		return yaml_fault(g, ERR_INVALID, at,
 		    "this is no base64, which !!binary takes");
 	if (!utf8_is_valid(bytes, len))

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base64.h"
 #include "core/mem.h"
 
 enum { KEY_TEXT_MAX = 16 * 1024, SHA1_SIZE = 20, SSH_PORT = 22 };
@@ -37,30 +38,27 @@ word_is(struct word w, const char *text)
 	return w.len == strlen(text) && memcmp(w.at, text, w.len) == 0;
 }
 
-/* Decodes base64 into out (of at least 3/4 of len); -1 when it is none. */
-static int
-decode(unsigned char *out, struct word w)
+/* Is this base64 of len bytes? Then they are in out. */
+static bool
+decode(void *out, size_t len, struct word w)
 {
-	int n;
+	char raw[KEY_TEXT_MAX];
+	size_t n;
 
-	if (w.len == 0 || w.len % 4 != 0 || w.len > KEY_TEXT_MAX)
-		return -1;
-	n = EVP_DecodeBlock(out, (const unsigned char *)w.at, (int)w.len);
-	if (n < 0)
-		return -1;
-	/* It counts the padding as zero bytes. */
-	n -= w.at[w.len - 1] == '=';
-	n -= w.at[w.len - 2] == '=';
-	return n;
+	if (w.len > KEY_TEXT_MAX || !base64_read(raw, &n, w.at, w.len) ||
+	    n != len)
+		return false;
+	memcpy(out, raw, len);
+	return true;
 }
 
 static bool
 same_key(struct word text, const void *key, size_t key_len)
 {
 	unsigned char raw[KEY_TEXT_MAX];
-	int n = decode(raw, text);
 
-	return n >= 0 && (size_t)n == key_len && memcmp(raw, key, key_len) == 0;
+	return key_len <= sizeof raw && decode(raw, key_len, text) &&
+	    memcmp(raw, key, key_len) == 0;
 }
 
 /* -- names ---------------------------------------------------------------- */
@@ -96,17 +94,18 @@ matches(struct word pattern, const char *name)
 static bool
 matches_hashed(struct word w, const char *name)
 {
-	unsigned char salt[64], expected[64], actual[EVP_MAX_MD_SIZE];
+	unsigned char salt[SHA1_SIZE], expected[SHA1_SIZE];
+	unsigned char actual[EVP_MAX_MD_SIZE];
 	const char *end = w.at + w.len;
 	const char *bar = memchr(w.at + 3, '|', w.len - 3);
 	unsigned int len = 0;
 
-	if (bar == NULL || bar - w.at > 60 || end - bar > 60)
+	if (bar == NULL)
 		return false;
-	if (decode(salt, (struct word){ w.at + 3, (size_t)(bar - w.at) - 3 }) !=
-		SHA1_SIZE ||
-	    decode(expected,
-		(struct word){ bar + 1, (size_t)(end - bar) - 1 }) != SHA1_SIZE)
+	if (!decode(salt, sizeof salt,
+		(struct word){ w.at + 3, (size_t)(bar - w.at) - 3 }) ||
+	    !decode(expected, sizeof expected,
+		(struct word){ bar + 1, (size_t)(end - bar) - 1 }))
 		return false;
 	return HMAC(EVP_sha1(), salt, SHA1_SIZE, (const unsigned char *)name,
 		   strlen(name), actual, &len) != NULL &&

@@ -1,10 +1,10 @@
 #include "policies/report.h"
 
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base64.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 
@@ -91,21 +91,17 @@ add_output(struct buf *out, const json_t *j)
 {
 	size_t len = json_string_length(j);
 	const char *text = json_string_value(j);
-	unsigned char *bytes;
-	int got;
+	AUTO_STR bytes = NULL;
+	size_t got;
 
-	if (text == NULL || len == 0 || len % 4 != 0 || len > GATE_OUTPUT_MAX)
+	if (text == NULL || len > GATE_OUTPUT_MAX)
 		return;
-	bytes = mem_alloc(len / 4 * 3);
-	got = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)len);
-	if (got > 0) {
-		got -= (text[len - 1] == '=') + (text[len - 2] == '=');
-		if (out->len > 0)
-			buf_add_char(out, '\n');
-		report_text(out, (const char *)bytes, (size_t)got,
-		    GATE_TEXT_MAX / 2);
-	}
-	mem_free(bytes);
+	bytes = mem_alloc(len);
+	if (!base64_read(bytes, &got, text, len) || got == 0)
+		return;
+	if (out->len > 0)
+		buf_add_char(out, '\n');
+	report_text(out, bytes, got, GATE_TEXT_MAX / 2);
 }
 
 /* The cases of `test_x[case] if …`: which of them failed. */

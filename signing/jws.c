@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base64.h"
 #include "core/canon.h"
 #include "core/mem.h"
 #include "signing/digest.h"
@@ -14,90 +15,6 @@ enum {
 	HEADER_MAX = 8 * 1024,             /* bytes of JSON */
 	PAYLOAD_MAX = JWS_SIZE_MAX / 4 * 3 /* what base64url makes of it fits */
 };
-
-/* base64url without padding (RFC 7515 2, RFC 4648 5). */
-
-static void
-base64_add(struct buf *out, const void *data, size_t len)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789-_";
-	const unsigned char *in = data;
-	size_t made = (len * 4 + 2) / 3;
-	char *to = buf_reserve(out, made);
-
-	if (to == NULL)
-		return;
-	for (; len >= 3; len -= 3, in += 3) {
-		uint32_t bits = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 |
-		    in[2];
-
-		*to++ = digits[bits >> 18];
-		*to++ = digits[bits >> 12 & 63];
-		*to++ = digits[bits >> 6 & 63];
-		*to++ = digits[bits & 63];
-	}
-	if (len > 0) {
-		uint32_t bits = (uint32_t)in[0] << 16 |
-		    (len == 2 ? (uint32_t)in[1] << 8 : 0);
-
-		*to++ = digits[bits >> 18];
-		*to++ = digits[bits >> 12 & 63];
-		if (len == 2)
-			*to++ = digits[bits >> 6 & 63];
-	}
-	buf_commit(out, made);
-}
-
-/* The six bits of a digit, or more than 63. */
-static uint32_t
-base64_bits(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return (uint32_t)(c - 'A');
-	if (c >= 'a' && c <= 'z')
-		return (uint32_t)(c - 'a') + 26;
-	if (c >= '0' && c <= '9')
-		return (uint32_t)(c - '0') + 52;
-	if (c == '-')
-		return 62;
-	if (c == '_')
-		return 63;
-	return 64;
-}
-
-/* Strict: no padding, no other character, and no bits set that no byte takes,
- * so that one value has one spelling. */
-static enum err_code
-base64_read(struct buf *out, const char *text, size_t len, const char *what,
-    struct err *e)
-{
-	uint32_t bits = 0;
-	unsigned int held = 0;
-	char *to = buf_reserve(out, len / 4 * 3 + 2);
-	size_t made = 0;
-
-	if (to == NULL)
-		return buf_check(out, what, e);
-	for (size_t i = 0; i < len; i++) {
-		uint32_t more = base64_bits(text[i]);
-
-		if (more > 63)
-			return err_set(e, ERR_INVALID,
-			    "%s: byte %zu is no base64url digit", what, i);
-		bits = bits << 6 | more;
-		held += 6;
-		if (held >= 8) {
-			held -= 8;
-			to[made++] = (char)(bits >> held & 255);
-		}
-	}
-	if (held >= 6 || (bits & ((1u << held) - 1)) != 0)
-		return err_set(e, ERR_INVALID,
-		    "%s: base64url with a cut or bent end", what);
-	buf_commit(out, made);
-	return ERR_OK;
-}
 
 static void
 write_header(struct buf *out, const struct key *k)
@@ -155,13 +72,13 @@ jws_sign(struct buf *out, const struct key *k, const char *scope,
 	write_header(&header, k);
 	write_payload(&payload, scope, files, count);
 	TRY(buf_check(&payload, "list of signed files", e));
-	base64_add(out, header.data, header.len);
+	base64url_add(out, header.data, header.len);
 	buf_add_char(out, '.');
-	base64_add(out, payload.data, payload.len);
+	base64url_add(out, payload.data, payload.len);
 	TRY(buf_check(out, "signature", e));
 	TRY(key_sign(&signature, k, out->data + start, out->len - start, e));
 	buf_add_char(out, '.');
-	base64_add(out, signature.data, signature.len);
+	base64url_add(out, signature.data, signature.len);
 	return buf_check(out, "signature", e);
 }
 
@@ -236,7 +153,7 @@ read_header(char **key_id_out, const struct parts *p, const struct key *k,
 	json_t *header;
 
 	buf_init(&text, HEADER_MAX);
-	TRY(base64_read(&text, p->header, p->header_len, "header of the JWS",
+	TRY(base64url_read(&text, p->header, p->header_len, "header of the JWS",
 	    e));
 	header =
 	    json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, &fault);
@@ -256,7 +173,7 @@ check_signature(const struct parts *p, const struct key *k, struct err *e)
 	AUTO_BUF signature = { 0 };
 
 	buf_init(&signature, 2 * KEY_SIGNATURE_MAX);
-	TRY(base64_read(&signature, p->signature, p->signature_len,
+	TRY(base64url_read(&signature, p->signature, p->signature_len,
 	    "signature of the JWS", e));
 	return key_verify(k, p->header, p->header_len + 1 + p->payload_len,
 	    signature.data, signature.len, e);
@@ -344,8 +261,8 @@ read_payload(struct jws_claims *c, const struct parts *p, struct err *e)
 	AUTO_BUF text = { 0 };
 
 	buf_init(&text, PAYLOAD_MAX);
-	TRY(base64_read(&text, p->payload, p->payload_len, "payload of the JWS",
-	    e));
+	TRY(base64url_read(&text, p->payload, p->payload_len,
+	    "payload of the JWS", e));
 	TRY(canon_read(&d, "payload of the JWS", text.data, text.len, e));
 	root = document_root(d);
 	if (root->kind != VALUE_OBJECT)

@@ -13,6 +13,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "core/base64.h"
 #include "core/mem.h"
 
 enum family { RSA_PKCS1, RSA_PSS_PADDING, ECDSA, HMAC_SECRET };
@@ -172,20 +173,15 @@ key_is_symmetric(const struct key *k)
 static enum err_code
 generate_secret(struct key *k, struct err *e)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789-_";
 	size_t size = shapes[k->algorithm].digest_size;
-	size_t len = (size * 8 + 5) / 6;
-	unsigned char bytes[128];
+	unsigned char bytes[EVP_MAX_MD_SIZE];
 
-	assert(len <= sizeof bytes);
-	if (RAND_priv_bytes(bytes, (int)len) != 1)
+	assert(size <= sizeof bytes);
+	if (RAND_priv_bytes(bytes, (int)size) != 1)
 		return ssl_error(e, ERR_CRYPTO, "random bytes");
-	k->secret = mem_zalloc(len + 1);
-	k->secret_len = len;
-	/* 256 is a multiple of 64: no digit is likelier than another. */
-	for (size_t i = 0; i < len; i++)
-		k->secret[i] = digits[bytes[i] & 63];
+	k->secret_len = BASE64URL_SIZE(size);
+	k->secret = mem_zalloc(k->secret_len + 1);
+	base64url_write(k->secret, bytes, size);
 	OPENSSL_cleanse(bytes, sizeof bytes);
 	return ERR_OK;
 }

@@ -2,6 +2,7 @@
  * once its two halves (header NUL payload) signed with the right key, for
  * what only a valid signature lets through. */
 
+#include "core/base64.h"
 #include "signing/digest.h"
 #include "signing/jws.h"
 #include "tests/fuzz/fuzz.h"
@@ -9,25 +10,6 @@
 static const char secret[] = "0123456789abcdef0123456789abcdef";
 
 enum { TOKEN_MAX = 4 << 20 };
-
-/* Base64url without padding, RFC 7515 section 2. */
-static void
-encode(struct buf *out, const void *data, size_t len)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789-_";
-	const uint8_t *in = data;
-	uint32_t bits = 0;
-	int have = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		bits = bits << 8 | in[i];
-		for (have += 8; have >= 6; have -= 6)
-			buf_add_char(out, digits[bits >> (have - 6) & 63]);
-	}
-	if (have > 0)
-		buf_add_char(out, digits[bits << (6 - have) & 63]);
-}
 
 static void
 verify(const char *jws, size_t len, const struct key *k)
@@ -61,13 +43,13 @@ verify_signed(const char *text, size_t len, const struct key *k)
 	buf_init(&signature, KEY_SIGNATURE_MAX);
 	if (end == NULL)
 		return;
-	encode(&jws, text, head);
+	base64url_add(&jws, text, head);
 	buf_add_char(&jws, '.');
-	encode(&jws, end + 1, len - head - 1);
+	base64url_add(&jws, end + 1, len - head - 1);
 	code = key_sign(&signature, k, jws.data, jws.len, &e);
 	assert(code == ERR_OK);
 	buf_add_char(&jws, '.');
-	encode(&jws, signature.data, signature.len);
+	base64url_add(&jws, signature.data, signature.len);
 	if (buf_check(&jws, "token", &e) == ERR_OK)
 		verify(jws.data, jws.len, k);
 }
