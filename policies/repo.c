@@ -276,7 +276,7 @@ repo_free(struct repo *r)
 	git_odb_free(r->odb);
 	git_repository_free(r->git);
 	mem_free(r->dir);
-	repo_sizes_clear(&r->sizes);
+	repo_tree_forget(r);
 	mem_free(r);
 }
 

@@ -5,6 +5,7 @@
 
 #include "policies/gitlib.h"
 #include "policies/repo.h"
+#include "policies/subtree.h"
 
 enum { REPO_TREE_OBJECT_MAX = 64 << 20, REPO_COMMIT_MAX = 4 << 20 };
 
@@ -19,7 +20,9 @@ struct repo_sizes {
 	struct repo_size *slots;
 	size_t count, room; /* room is a power of two */
 };
-void repo_sizes_clear(struct repo_sizes *s);
+
+/* Memory that the tree read last may take. */
+enum { REPO_LAST_MAX = 256 << 20 };
 
 struct repo {
 	git_repository *git;
@@ -30,7 +33,13 @@ struct repo {
 	char deep_id[TREE_ID_SIZE];
 	int64_t depth;
 	struct repo_sizes sizes;
+	/* The tree that was read last, unless it takes more than
+	 * REPO_LAST_MAX: the next is read where it differs. */
+	struct subtree *last;
 };
+
+/* Forgets what was kept for the next tree. */
+void repo_tree_forget(struct repo *r);
 
 /* The facts of one commit; out is zeroed first and released by the caller. */
 void repo_commit_facts(struct tree_commit *out, const git_commit *commit);

@@ -4,6 +4,7 @@
 
 #include "core/mem.h"
 #include "policies/repo_private.h"
+#include "policies/tree_private.h"
 
 struct git_source {
 	git_odb *odb;  /* counted: a tree may outlive its repository's handle */
@@ -68,10 +69,12 @@ git_source_another(void *arg, struct tree_source *out, struct err *e)
 /* -- sizes that are known already ----------------------------------------- */
 
 void
-repo_sizes_clear(struct repo_sizes *s)
+repo_tree_forget(struct repo *r)
 {
-	mem_free(s->slots);
-	*s = (struct repo_sizes){ 0 };
+	mem_free(r->sizes.slots);
+	r->sizes = (struct repo_sizes){ 0 };
+	subtree_unref(r->last);
+	r->last = NULL;
 }
 
 /* Where this id is, or would be. Ids are evenly spread by themselves. */
@@ -140,26 +143,32 @@ sizes_find(const struct repo_sizes *s, const git_oid *id, size_t *size)
 struct level {
 	git_tree *tree;
 	size_t next;
-	size_t prefix; /* bytes of path before this level's names */
+	size_t prefix;             /* bytes of path before this level's names */
+	struct subtree *made;      /* this folder as far as it is read */
+	const struct subtree *old; /* the same path in the tree read before */
 };
 
 struct walk {
 	struct repo *repo;
-	struct tree_maker *maker;
 	struct level levels[TREE_DEPTH_MAX + 1];
 	size_t depth;
-	size_t folders;
+	struct subtree_sums sums; /* of all that was met */
+	struct subtree *root;     /* once all is read */
 	char path[TREE_PATH_MAX + 2];
 };
 
+/* The path is the folder's, slash at its end. */
 static enum err_code
-push_level(struct walk *w, const git_oid *id, size_t prefix, struct err *e)
+push_level(struct walk *w, const git_oid *id, const struct subtree *old,
+    struct err *e)
 {
 	struct level *l = &w->levels[w->depth];
+	size_t prefix = strlen(w->path);
+	char hex[TREE_ID_SIZE];
 	enum err_code code;
 
 	/* A folder of folders without files has no other bound. */
-	if (++w->folders > TREE_FOLDERS_MAX)
+	if (++w->sums.folders > TREE_FOLDERS_MAX)
 		return err_set(e, ERR_LIMIT,
 		    "more than %d folders; split the policy repository",
 		    (int)TREE_FOLDERS_MAX);
@@ -168,10 +177,64 @@ push_level(struct walk *w, const git_oid *id, size_t prefix, struct err *e)
 		return err_add(e, "%.*s", (int)prefix - 1, w->path);
 	if (code != ERR_OK)
 		return code;
+	gitlib_hex(hex, id);
+	l->made = subtree_new(hex, w->path);
+	l->old = old;
 	l->next = 0;
 	l->prefix = prefix;
 	w->depth++;
 	return ERR_OK;
+}
+
+/* The folder is whole: it goes into the one above, or is the root. */
+static void
+take_folder(struct walk *w, struct subtree *s)
+{
+	if (w->depth == 0)
+		w->root = s;
+	else
+		subtree_add_folder(w->levels[w->depth - 1].made, s);
+}
+
+static void
+pop_level(struct walk *w)
+{
+	struct level *l = &w->levels[--w->depth];
+
+	git_tree_free(l->tree);
+	subtree_end(l->made);
+	take_folder(w, l->made);
+}
+
+/* As it was in the tree read before, when it is the same and all of it fits; a
+ * limit that it would pass is met where it is passed. */
+static bool
+take_known(struct walk *w, const git_oid *id, struct subtree *old)
+{
+	const struct subtree_sums *more;
+	char hex[TREE_ID_SIZE];
+
+	if (old == NULL)
+		return false;
+	gitlib_hex(hex, id);
+	more = subtree_sums(old);
+	if (strcmp(subtree_id(old), hex) != 0 ||
+	    w->sums.files + more->files > TREE_FILES_MAX ||
+	    w->sums.folders + more->folders > TREE_FOLDERS_MAX ||
+	    w->sums.total + more->total > TREE_TOTAL_MAX)
+		return false;
+	w->sums.files += more->files;
+	w->sums.folders += more->folders;
+	w->sums.total += more->total;
+	take_folder(w, subtree_ref(old));
+	return true;
+}
+
+static enum err_code
+enter_folder(struct walk *w, const git_oid *id, struct subtree *old,
+    struct err *e)
+{
+	return take_known(w, id, old) ? ERR_OK : push_level(w, id, old, e);
 }
 
 static enum err_code
@@ -226,8 +289,13 @@ add_blob(struct walk *w, const git_tree_entry *entry, struct err *e)
 
 	gitlib_hex(hex, id);
 	TRY(blob_size(w, id, hex, &size, e));
-	return tree_maker_add(w->maker, w->path, hex, (int64_t)size,
-	    git_tree_entry_filemode(entry) == GIT_FILEMODE_BLOB_EXECUTABLE, e);
+	TRY(tree_check_size(w->path, (int64_t)size, e));
+	w->sums.files++;
+	w->sums.total += (int64_t)size;
+	TRY(tree_check_room(w->path, w->sums.files, w->sums.total, e));
+	subtree_add_file(w->levels[w->depth - 1].made, w->path, hex,
+	    (int64_t)size);
+	return ERR_OK;
 }
 
 static enum err_code
@@ -244,8 +312,9 @@ add_folder(struct walk *w, const git_tree_entry *entry, struct err *e)
 		return err_set(e, ERR_INVALID,
 		    "\"%.100s...\": the path is longer than %d bytes", w->path,
 		    (int)TREE_PATH_MAX);
-	w->path[len] = '/';
-	return push_level(w, git_tree_entry_id(entry), len + 1, e);
+	memcpy(w->path + len, "/", 2);
+	return enter_folder(w, git_tree_entry_id(entry),
+	    subtree_below(w->levels[w->depth - 1].old, w->path), e);
 }
 
 static enum err_code
@@ -277,15 +346,14 @@ add_entry(struct walk *w, const git_tree_entry *entry, struct err *e)
 static enum err_code
 walk_all(struct walk *w, const git_oid *root, struct err *e)
 {
-	TRY(push_level(w, root, 0, e));
+	TRY(enter_folder(w, root, w->repo->last, e));
 	while (w->depth > 0) {
 		struct level *l = &w->levels[w->depth - 1];
 		const git_tree_entry *entry =
 		    git_tree_entry_byindex(l->tree, l->next++);
 
 		if (entry == NULL) {
-			git_tree_free(l->tree);
-			w->depth--;
+			pop_level(w);
 			continue;
 		}
 		TRY(set_path(w, l->prefix, git_tree_entry_name(entry), e));
@@ -295,49 +363,78 @@ walk_all(struct walk *w, const git_oid *root, struct err *e)
 }
 
 static enum err_code
-gather(struct repo *r, const git_oid *root, struct tree_maker *maker,
-    struct err *e)
+gather(struct repo *r, const git_oid *root, struct subtree **out, struct err *e)
 {
 	struct walk *w = mem_zalloc(sizeof(*w));
 	enum err_code code;
 
 	w->repo = r;
-	w->maker = maker;
 	code = walk_all(w, root, e);
-	while (w->depth > 0)
-		git_tree_free(w->levels[--w->depth].tree);
+	while (w->depth > 0) {
+		struct level *l = &w->levels[--w->depth];
+
+		git_tree_free(l->tree);
+		subtree_unref(l->made);
+	}
+	*out = w->root;
 	mem_free(w);
+	return code;
+}
+
+/* For the next commit, which mostly is this one again. */
+static void
+remember(struct repo *r, struct subtree *root)
+{
+	subtree_unref(r->last);
+	r->last = NULL;
+	if (subtree_sums(root)->memory <= REPO_LAST_MAX)
+		r->last = subtree_ref(root);
+}
+
+static enum err_code
+read_tree(struct repo *r, const git_commit *c, const struct tree_source *source,
+    struct tree **out, struct err *e)
+{
+	struct subtree *root = NULL;
+	struct tree_commit facts;
+	enum err_code code = gather(r, git_commit_tree_id(c), &root, e);
+
+	if (code != ERR_OK)
+		return code;
+	repo_commit_facts(&facts, c);
+	code = subtree_tree(out, root, source, &facts, e);
+	if (code == ERR_OK)
+		remember(r, root);
+	subtree_unref(root);
+	tree_commit_clear(&facts);
 	return code;
 }
 
 enum err_code
 repo_tree(struct repo *r, const char *commit, struct tree **out, struct err *e)
 {
-	struct git_source *s = mem_zalloc(sizeof(*s));
 	struct tree_source source = { .read = git_source_read,
 		.release = git_source_release,
-		.arg = s,
 		.another = git_source_another };
-	AUTO(tree_maker, maker) = tree_maker_new(source);
+	struct git_source *s;
 	GITLIB_AUTO(commit, c);
-	struct tree_commit facts;
 	enum err_code code;
+	git_odb *odb;
 	git_oid id;
 	int rc;
 
 	TRY(gitlib_oid(&id, commit, e));
 	TRY(repo_commit(&c, r->git, &id, e));
-	s->objects = mem_printf("%s/objects", git_repository_commondir(r->git));
-	rc = git_repository_odb(&s->odb, r->git);
+	rc = git_repository_odb(&odb, r->git);
 	if (rc != 0)
 		return gitlib_err(e, rc, "%s", r->dir);
-	code = gather(r, git_commit_tree_id(c), maker, e);
-	if (code == ERR_OK) {
-		repo_commit_facts(&facts, c);
-		code = tree_maker_end(maker, &facts, out, e);
-		tree_commit_clear(&facts);
-	}
-	if (code != ERR_OK)
-		return err_add(e, "commit %.12s", commit);
-	return ERR_OK;
+	s = mem_zalloc(sizeof(*s));
+	s->odb = odb;
+	s->objects = mem_printf("%s/objects", git_repository_commondir(r->git));
+	source.arg = s;
+	code = read_tree(r, c, &source, out, e);
+	if (code == ERR_OK)
+		return ERR_OK;
+	git_source_release(s);
+	return err_add(e, "commit %.12s", commit);
 }

@@ -63,6 +63,12 @@ AUTO_FREE(tree)
 /* The entry with this path, or NULL. */
 const struct tree_entry *tree_find(const struct tree *t, const char *path);
 
+/* The id of the folder at this path ("" is the root): while it is the same, so
+ * is all that is in it. False: there is none, or nobody knows it, as of trees
+ * that are not from Git. */
+bool tree_folder_id(const struct tree *t, const char *path,
+    char out[TREE_ID_SIZE]) MUST_CHECK;
+
 /* Appends the content of one blob; out's own limit applies besides. */
 enum err_code tree_read(const struct tree *t, const struct tree_entry *entry,
     struct buf *out, struct err *e) MUST_CHECK;
