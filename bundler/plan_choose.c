@@ -1,0 +1,86 @@
+/* Which files of the tree go into a bundle. */
+
+#include "bundler/plan.h"
+
+#include <string.h>
+
+#include "bundler/data.h"
+#include "core/mem.h"
+#include "core/order.h"
+#include "core/text.h"
+
+const char *
+plan_base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+/* False: not for engines. */
+static bool
+kind_of(const char *path, enum source_kind *out)
+{
+	if (strcmp(path, MANIFEST_FILE) == 0)
+		*out = SOURCE_MANIFEST;
+	else if (text_ends_with(path, ".rego") &&
+	    !text_ends_with(path, "_test.rego"))
+		*out = SOURCE_POLICY;
+	else if (data_kind_of(plan_base_of(path)) != DATA_NONE)
+		*out = SOURCE_DATA;
+	else
+		return false;
+	return true;
+}
+
+static void
+add_source(struct plan *p, const struct tree_entry *entry, const char *path,
+    enum source_kind kind)
+{
+	if (p->count == p->cap) {
+		p->cap = p->cap == 0 ? 64 : p->cap * 2;
+		p->sources = mem_grow(p->sources, p->cap, sizeof *p->sources);
+	}
+	p->sources[p->count++] = (struct source){ .entry = entry,
+		.path = mem_strdup(path),
+		.kind = kind };
+}
+
+static int
+compare_sources(const void *a, const void *b)
+{
+	const struct source *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+enum err_code
+plan_choose(struct plan *p)
+{
+	char path[TREE_PATH_MAX];
+	enum source_kind kind;
+	size_t loaded = 0;
+
+	for (size_t i = 0; i < p->tree->count; i++) {
+		const struct tree_entry *entry = &p->tree->entries[i];
+
+		if (!definition_place(p->d, entry->path, path) ||
+		    !kind_of(path, &kind))
+			continue;
+		add_source(p, entry, path, kind);
+		loaded += kind != SOURCE_MANIFEST;
+	}
+	if (loaded == 0)
+		return err_set(p->e, ERR_INVALID,
+		    "no policies and no data at its paths; a bundle needs a "
+		    ".rego file or a data.json");
+	order_sort(p->sources, p->count, sizeof *p->sources, compare_sources);
+	for (size_t i = 1; i < p->count; i++) {
+		if (strcmp(p->sources[i - 1].path, p->sources[i].path) == 0)
+			return err_set(p->e, ERR_INVALID,
+			    "%s and %s would both become %s",
+			    p->sources[i - 1].entry->path,
+			    p->sources[i].entry->path, p->sources[i].path);
+	}
+	return ERR_OK;
+}

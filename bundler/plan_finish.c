@@ -1,0 +1,193 @@
+/* The files that ship, sorted, and the content digest. */
+
+#include "bundler/plan.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "bundler/data.h"
+#include "core/mem.h"
+#include "core/order.h"
+#include "signing/digest.h"
+
+#define DATA_FILE "data.json"
+
+/* f's path and data are taken over; its hash is set. */
+static enum err_code
+add_file(struct plan *p, const struct bundle_file *f)
+{
+	struct bundle *b = p->bundle;
+
+	if (b->count == p->file_cap) {
+		p->file_cap = p->file_cap == 0 ? 64 : p->file_cap * 2;
+		b->files = mem_grow(b->files, p->file_cap, sizeof *b->files);
+	}
+	b->files[b->count++] = *f;
+	b->unpacked += (int64_t)f->len;
+	if (b->unpacked > BUNDLE_SIZE_MAX || b->count > BUNDLE_FILES_MAX)
+		return err_set(p->e, ERR_LIMIT,
+		    "larger than %lld bytes or %d files, which engines do not "
+		    "take; split it",
+		    (long long)BUNDLE_SIZE_MAX, BUNDLE_FILES_MAX);
+	return ERR_OK;
+}
+
+static enum err_code
+add_text(struct plan *p, char *path, struct buf *text)
+{
+	struct bundle_file f = { .path = path };
+
+	f.data = buf_steal(text, &f.len);
+	digest_hex(f.hash, f.data, f.len);
+	return add_file(p, &f);
+}
+
+/* Both are taken over. */
+static enum err_code
+add_blob(struct plan *p, char *path, struct blob *blob)
+{
+	struct bundle_file f = { .path = path,
+		.data = blob->text,
+		.len = blob->len,
+		.blob = blob };
+
+	memcpy(f.hash, blob->hash, sizeof f.hash);
+	return add_file(p, &f);
+}
+
+static size_t
+folder_len(const struct source *s)
+{
+	return (size_t)(plan_base_of(s->path) - s->path);
+}
+
+/* The data files of one folder become one. They follow each other by path but
+ * for policies between them. */
+static enum err_code
+add_data(struct plan *p, size_t first)
+{
+	const struct source *s = &p->sources[first];
+	const struct value *values[3];
+	size_t len = folder_len(s), count = 0;
+	AUTO_BUF text = { 0 };
+	AUTO_STR path = NULL;
+
+	for (size_t i = first; i < p->count &&
+	     strncmp(p->sources[i].path, s->path, len + strlen("data.")) == 0;
+	     i++) {
+		struct source *other = &p->sources[i];
+
+		if (other->kind != SOURCE_DATA || folder_len(other) != len)
+			continue;
+		assert(count < 3);
+		values[count++] = document_root(other->blob->doc);
+	}
+	path = mem_printf("%.*s" DATA_FILE, (int)len, s->path);
+	if (count == 1 && s->blob->text != NULL)
+		return add_blob(p, STEAL(path), blob_ref(s->blob));
+	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);
+	data_write(&text, values, count);
+	TRY(buf_check(&text, s->entry->path, p->e));
+	return add_text(p, STEAL(path), &text);
+}
+
+/* Is there a data file of the same folder before this one? */
+static bool
+is_further_data(const struct plan *p, size_t i)
+{
+	const struct source *s = &p->sources[i];
+	size_t len = folder_len(s);
+
+	while (i-- > 0) {
+		const struct source *before = &p->sources[i];
+
+		if (strncmp(before->path, s->path, len + strlen("data.")) != 0)
+			return false;
+		if (before->kind == SOURCE_DATA && folder_len(before) == len)
+			return true;
+	}
+	return false;
+}
+
+static enum err_code
+add_files(struct plan *p)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		struct source *s = &p->sources[i];
+
+		if (s->kind == SOURCE_POLICY)
+			TRY(add_blob(p, mem_strdup(s->path), STEAL(s->blob)));
+		else if (s->kind == SOURCE_DATA && !is_further_data(p, i))
+			TRY(add_data(p, i));
+	}
+	return ERR_OK;
+}
+
+static int
+compare_files(const void *a, const void *b)
+{
+	const struct bundle_file *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+/* Also notes the hash of what of it counts as content. */
+static enum err_code
+add_manifest(struct plan *p, char content_hash[DIGEST_HEX_SIZE])
+{
+	const struct manifest_content m = {
+		.bundle = p->bundle->name,
+		.commit = &p->tree->commit,
+		.roots = &p->roots,
+		.rego_version = p->bundle->rego_version,
+		.metadata = p->metadata,
+		.rules = p->rules,
+		.rule_count = p->rule_count,
+	};
+	AUTO_BUF text = { 0 };
+
+	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);
+	manifest_write(&text, &m, false);
+	TRY(buf_check(&text, MANIFEST_FILE, p->e));
+	digest_hex(content_hash, text.data, text.len);
+	buf_reset(&text);
+	manifest_write(&text, &m, true);
+	TRY(buf_check(&text, MANIFEST_FILE, p->e));
+	return add_text(p, mem_strdup(MANIFEST_FILE), &text);
+}
+
+static void
+digest_content(struct bundle *b, const char *manifest_hash)
+{
+	struct digest *d = digest_new();
+
+	for (size_t i = 0; i < b->count; i++) {
+		const struct bundle_file *f = &b->files[i];
+		const char *hash = f->hash;
+
+		if (strcmp(f->path, MANIFEST_FILE) == 0)
+			hash = manifest_hash;
+		digest_add(d, hash, DIGEST_HEX_SIZE - 1);
+		digest_add(d, "  ", 2);
+		digest_add(d, f->path, strlen(f->path));
+		digest_add(d, "\n", 1);
+	}
+	digest_end(d, b->content);
+}
+
+enum err_code
+plan_finish(struct plan *p)
+{
+	struct bundle *b = p->bundle;
+	char manifest_hash[DIGEST_HEX_SIZE];
+
+	/* First, since that is where most trees have it by order. */
+	TRY(add_manifest(p, manifest_hash));
+	TRY(add_files(p));
+	order_sort(b->files, b->count, sizeof *b->files, compare_files);
+	digest_content(b, manifest_hash);
+	b->roots = p->roots.items;
+	b->root_count = p->roots.count;
+	p->roots = (struct roots){ 0 };
+	return ERR_OK;
+}
