@@ -5,7 +5,9 @@
 
 #include "bundler/data.h"
 #include "core/canon.h"
+#include "core/escape.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 
 struct scan {
 	const char *name;
@@ -103,87 +105,20 @@ read_word(struct module_package *p, struct scan *s, struct err *e)
 	return add_segment(p, s, start, (size_t)(s->at - start), e);
 }
 
-static bool
-read_hex(const struct scan *s, size_t ahead, uint32_t *out)
-{
-	*out = 0;
-	for (size_t i = 0; i < 4; i++) {
-		char c = peek(s, ahead + i);
-		uint32_t digit;
-
-		if (c >= '0' && c <= '9')
-			digit = (uint32_t)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			digit = (uint32_t)(c - 'a' + 10);
-		else if (c >= 'A' && c <= 'F')
-			digit = (uint32_t)(c - 'A' + 10);
-		else
-			return false;
-		*out = *out << 4 | digit;
-	}
-	return true;
-}
-
-static void
-add_rune(struct buf *out, uint32_t rune)
-{
-	char bytes[4];
-	size_t len = 1;
-
-	if (rune < 0x80) {
-		bytes[0] = (char)rune;
-	} else if (rune < 0x800) {
-		len = 2;
-		bytes[0] = (char)(0xc0 | rune >> 6);
-	} else if (rune < 0x10000) {
-		len = 3;
-		bytes[0] = (char)(0xe0 | rune >> 12);
-	} else {
-		len = 4;
-		bytes[0] = (char)(0xf0 | rune >> 18);
-	}
-	for (size_t i = 1; i < len; i++)
-		bytes[i] = (char)(0x80 | (rune >> 6 * (len - 1 - i) & 0x3f));
-	buf_add(out, bytes, len);
-}
-
-/* "\uXXXX", perhaps a pair; half a pair becomes U+FFFD, as in Go. */
-static enum err_code
-read_unicode(struct scan *s, struct buf *out, struct err *e)
-{
-	uint32_t rune, low;
-
-	if (!read_hex(s, 2, &rune))
-		return bad(s, "\\u needs four hex digits", e);
-	s->at += 6;
-	if (rune < 0xd800 || rune > 0xdfff) {
-		add_rune(out, rune);
-		return ERR_OK;
-	}
-	if (rune < 0xdc00 && peek(s, 0) == '\\' && peek(s, 1) == 'u' &&
-	    read_hex(s, 2, &low) && low >= 0xdc00 && low <= 0xdfff) {
-		s->at += 6;
-		add_rune(out, 0x10000 + ((rune - 0xd800) << 10) + low - 0xdc00);
-		return ERR_OK;
-	}
-	add_rune(out, 0xfffd);
-	return ERR_OK;
-}
-
+/* Half a surrogate pair becomes U+FFFD, as in Go. */
 static enum err_code
 read_escape(struct scan *s, struct buf *out, struct err *e)
 {
-	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-	char c = peek(s, 1);
-	const char *found;
+	char bytes[UTF8_CHARACTER_MAX];
+	uint32_t c = 0;
+	size_t size = escape_read(&c, s->at, (size_t)(s->end - s->at));
 
-	if (c == 'u')
-		return read_unicode(s, out, e);
-	found = c != '\0' ? strchr(from, c) : NULL;
-	if (found == NULL)
+	if (size == 0 && peek(s, 1) == 'u')
+		return bad(s, "\\u needs four hex digits", e);
+	if (size == 0)
 		return bad(s, "unknown escape in the package's name", e);
-	buf_add_char(out, to[found - from]);
-	s->at += 2;
+	buf_add(out, bytes, utf8_put(bytes, escape_is_half(c) ? 0xfffd : c));
+	s->at += size;
 	return ERR_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/escape.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 
@@ -173,94 +174,27 @@ read_number(struct canon_reader *r, struct value **out)
 	return ERR_OK;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-/* The four digits after \u at p; -1 when there are not four. */
-static int
-hex_four(const struct canon_reader *r, const char *p)
-{
-	int code = 0;
-
-	if (r->end - p < 4)
-		return -1;
-	for (int i = 0; i < 4; i++) {
-		int digit = hex_digit(p[i]);
-
-		if (digit < 0)
-			return -1;
-		code = code * 16 + digit;
-	}
-	return code;
-}
-
-static void
-add_utf8(struct buf *b, unsigned int code)
-{
-	char s[UTF8_CHARACTER_MAX];
-
-	buf_add(b, s, utf8_put(s, code));
-}
-
-/* p is behind \u. OPA turns half a surrogate pair into U+FFFD, which is a
- * loss, so it is refused. */
-static enum err_code
-read_unicode(struct canon_reader *r, const char **p)
-{
-	int code = hex_four(r, *p);
-	int low;
-
-	if (code < 0)
-		return fault(r, ERR_INVALID, *p - 2,
-		    "\\u needs four hexadecimal digits");
-	*p += 4;
-	if (code < 0xd800 || code > 0xdfff) {
-		add_utf8(&r->text, (unsigned int)code);
-		return ERR_OK;
-	}
-	low = -1;
-	if (code < 0xdc00 && r->end - *p >= 6 && (*p)[0] == '\\' &&
-	    (*p)[1] == 'u')
-		low = hex_four(r, *p + 2);
-	if (low < 0xdc00 || low > 0xdfff)
-		return fault(r, ERR_INVALID, *p - 6,
-		    "half of a surrogate pair stands alone");
-	*p += 6;
-	add_utf8(&r->text,
-	    0x10000u + ((unsigned int)(code - 0xd800) << 10) +
-		(unsigned int)(low - 0xdc00));
-	return ERR_OK;
-}
-
-/* p is at the backslash. */
+/* p is at the backslash. OPA turns half a surrogate pair into U+FFFD, which is
+ * a loss, so it is refused. */
 static enum err_code
 read_escape(struct canon_reader *r, const char **p)
 {
-	static const char from[] = "\"\\/bfnrt";
-	static const char to[] = "\"\\/\b\f\n\r\t";
-	char c = r->end - *p < 2 ? '\0' : (*p)[1];
-	const char *found;
+	char s[UTF8_CHARACTER_MAX];
+	uint32_t c = 0;
+	size_t size = escape_read(&c, *p, (size_t)(r->end - *p));
 
-	if (c == 'u') {
-		*p += 2;
-		return read_unicode(r, p);
-	}
-	found = c != '\0' ? strchr(from, c) : NULL;
-	if (found == NULL)
+	if (size == 0 && r->end - *p >= 2 && (*p)[1] == 'u')
+		return fault(r, ERR_INVALID, *p,
+		    "\\u needs four hexadecimal digits");
+	if (size == 0)
 		return fault(r, ERR_INVALID, *p,
 		    "unknown escape; JSON has \\\" \\\\ \\/ \\b \\f \\n \\r "
 		    "\\t \\uXXXX");
-	buf_add_char(&r->text, to[found - from]);
-	*p += 2;
+	if (escape_is_half(c))
+		return fault(r, ERR_INVALID, *p,
+		    "half of a surrogate pair stands alone");
+	buf_add(&r->text, s, utf8_put(s, c));
+	*p += size;
 	return ERR_OK;
 }
 
@@ -561,24 +495,6 @@ canon_read(struct document **out, const char *name, const char *text,
 	return code;
 }
 
-/* How one byte of a string is escaped; an empty text: as it is. */
-static void
-write_escape(struct buf *out, unsigned char c)
-{
-	static const char hex[] = "0123456789abcdef";
-	static const char from[] = "\"\\\b\f\n\r\t";
-	static const char to[] = "\"\\bfnrt";
-	const char *found = c != '\0' ? strchr(from, c) : NULL;
-	char s[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
-
-	if (found == NULL) {
-		buf_add(out, s, sizeof s);
-		return;
-	}
-	s[1] = to[found - from];
-	buf_add(out, s, 2);
-}
-
 void
 canon_write_string(struct buf *out, const char *text, size_t len)
 {
@@ -602,7 +518,7 @@ canon_write_string(struct buf *out, const char *text, size_t len)
 			buf_add_str(out,
 			    text[i + 2] == '\xa8' ? "\\u2028" : "\\u2029");
 		else
-			write_escape(out, c);
+			escape_write(out, c);
 		i += skip;
 		start = i;
 	}
