@@ -12,6 +12,7 @@
 #include "bundler/cache.h"
 #include "bundler/crew.h"
 #include "core/mem.h"
+#include "core/names.h"
 #include "signing/digest.h"
 
 enum { TAR_BLOCK = 512, TAR_END = 2 * TAR_BLOCK };
@@ -372,8 +373,8 @@ in_order(const struct bundle *b)
 
 	for (int first = 1; first >= 0; first--) {
 		for (size_t i = 0; i < b->count; i++) {
-			bool manifest = strcmp(b->files[i].path, ".manifest") ==
-			    0;
+			bool manifest =
+			    strcmp(b->files[i].path, MANIFEST_FILE) == 0;
 
 			if (manifest == (first == 1))
 				order[filled++] = &b->files[i];
@@ -398,7 +399,7 @@ divide(struct packing *p, const struct bundle *b)
 
 	p->order = in_order(b);
 	p->parts = mem_array(b->count + 2, sizeof *p->parts);
-	if (b->count > 0 && strcmp(p->order[0]->path, ".manifest") == 0)
+	if (b->count > 0 && strcmp(p->order[0]->path, MANIFEST_FILE) == 0)
 		add_part(p, at++, 1, false);
 	for (; at < b->count; at += count) {
 		count = pack_part(&p->order[at], b->count - at);
@@ -552,7 +553,7 @@ enum err_code
 bundle_sign_pack(struct buf *out, const void *content, size_t content_len,
     const char *jws, size_t jws_len, struct err *e)
 {
-	static char name[] = ".signatures.json";
+	static char name[] = SIGNATURES_FILE;
 	struct bundle_file file = { .path = name };
 	const struct bundle_file *only = &file;
 	AUTO_BUF json, tar;

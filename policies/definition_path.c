@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/names.h"
+
 /* A glob is matched by keeping the set of pattern positions that the path read
  * so far can stand at: no backtracking, so no pattern takes long. */
 struct glob {
@@ -98,7 +100,7 @@ definition_glob(const char *pattern, const char *path)
 bool
 definition_hidden(const char *path)
 {
-	if (strcmp(path, ".manifest") == 0)
+	if (strcmp(path, MANIFEST_FILE) == 0)
 		return false;
 	return path[0] == '.' || strstr(path, "/.") != NULL;
 }
@@ -145,10 +147,10 @@ is_shown(const char *path, const char *placed)
 	const char *base = strrchr(path, '/');
 	char folder[TREE_PATH_MAX];
 
-	if (strcmp(placed, ".manifest") != 0)
+	if (strcmp(placed, MANIFEST_FILE) != 0)
 		return !definition_hidden(path) && !definition_hidden(placed);
 	if (base == NULL)
-		return strcmp(path, ".manifest") == 0;
+		return strcmp(path, MANIFEST_FILE) == 0;
 	(void)snprintf(folder, sizeof folder, "%.*s", (int)(base - path), path);
 	return strcmp(base, "/.manifest") == 0 && !definition_hidden(folder);
 }

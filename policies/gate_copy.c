@@ -8,6 +8,7 @@
 #include "core/canon.h"
 #include "core/file.h"
 #include "core/mem.h"
+#include "core/names.h"
 #include "core/text.h"
 
 bool
@@ -131,7 +132,7 @@ is_loaded(const char *placed)
 	base = base != NULL ? base + 1 : placed;
 	return gate_is_policy(placed) || strcmp(base, "data.json") == 0 ||
 	    strcmp(base, "data.yaml") == 0 || strcmp(base, "data.yml") == 0 ||
-	    strcmp(placed, ".manifest") == 0;
+	    strcmp(placed, MANIFEST_FILE) == 0;
 }
 
 static enum err_code
@@ -242,9 +243,9 @@ gate_rego_version(const struct tree *t, const struct definition_bundle *d)
 		const char *path = t->entries[i].path;
 		char placed[TREE_PATH_MAX];
 
-		if (text_ends_with(path, ".manifest") &&
+		if (text_ends_with(path, MANIFEST_FILE) &&
 		    definition_place(d, path, placed) &&
-		    strcmp(placed, ".manifest") == 0)
+		    strcmp(placed, MANIFEST_FILE) == 0)
 			version = manifest_version(t, &t->entries[i]);
 	}
 	return version < 0 ? 1 : version;

@@ -9,6 +9,7 @@
 #include "core/base64.h"
 #include "core/canon.h"
 #include "core/mem.h"
+#include "core/names.h"
 #include "signing/digest.h"
 
 enum {
@@ -340,23 +341,23 @@ jws_unwrap(struct buf *out, const char *text, size_t len, struct err *e)
 	AUTO(document, d) = NULL;
 	const struct value *root, *list;
 
-	TRY(canon_read(&d, ".signatures.json", text, len, e));
+	TRY(canon_read(&d, SIGNATURES_FILE, text, len, e));
 	root = document_root(d);
 	list = root->kind == VALUE_OBJECT ? value_get(root, "signatures")
 					  : NULL;
 	if (list == NULL || list->kind != VALUE_ARRAY)
 		return err_set(e, ERR_INVALID,
-		    ".signatures.json: no list of signatures: the bundle is "
-		    "unsigned");
+		    "%s: no list of signatures: the bundle is unsigned",
+		    SIGNATURES_FILE);
 	if (root->count != 1)
 		return err_set(e, ERR_INVALID,
-		    ".signatures.json: has more than signatures in it; "
-		    "a plugin or other members are not supported");
+		    "%s: has more than signatures in it; a plugin or other "
+		    "members are not supported",
+		    SIGNATURES_FILE);
 	if (list->count != 1 || list->items[0]->kind != VALUE_STRING)
 		return err_set(e, ERR_INVALID,
-		    ".signatures.json: %zu signatures; engines take exactly "
-		    "one, as text",
-		    list->count);
+		    "%s: %zu signatures; engines take exactly one, as text",
+		    SIGNATURES_FILE, list->count);
 	buf_add(out, list->items[0]->text, list->items[0]->text_len);
 	return buf_check(out, "signature", e);
 }

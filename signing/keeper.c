@@ -8,6 +8,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/names.h"
 #include "core/signals.h"
 #include "core/spec.h"
 #include "core/text.h"
@@ -35,7 +36,7 @@ struct sign_request {
 static bool
 is_bundle_name(const char *name)
 {
-	return spec_is_name(name) && strcmp(name, "discovery") != 0;
+	return spec_is_name(name) && strcmp(name, DISCOVERY_NAME) != 0;
 }
 
 /* No segment of the path is empty, "." or "..". */
@@ -116,7 +117,7 @@ read_files(struct sign_request *r, const json_t *list, struct err *e)
 			    "files[%zu]: \"%.200s\" is out of order or listed "
 			    "twice",
 			    i, r->files[i].name);
-		manifest |= strcmp(r->files[i].name, ".manifest") == 0;
+		manifest |= strcmp(r->files[i].name, MANIFEST_FILE) == 0;
 	}
 	r->count = count;
 	if (!manifest)
