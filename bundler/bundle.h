@@ -103,6 +103,9 @@ enum err_code bundle_plan_all_with(struct bundle_set *out, const struct tree *t,
     const struct definition *d, const struct bundle_means *means, struct err *e)
     MUST_CHECK;
 void bundle_set_clear(struct bundle_set *s);
+/* That refusal alone, once bundles of the set were replaced. */
+enum err_code bundle_set_check(const struct bundle_set *s,
+    const struct definition *d, struct err *e) MUST_CHECK;
 
 /* Unsigned: a gzip'd tar of its own, sorted names, zero times, mode 0644,
  * owner 0, .manifest first. This is what is stored as content. Several gzip
@@ -136,6 +139,11 @@ struct bundle_archive {
 enum err_code bundle_read(struct bundle_archive *out, const char *name,
     const void *data, size_t len, struct err *e) MUST_CHECK;
 void bundle_archive_clear(struct bundle_archive *a);
+
+/* The same for what `opa build` wrote, whose names begin with a slash: they are
+ * given without it, and the manifest is left unread. */
+enum err_code bundle_read_built(struct bundle_archive *out, const char *name,
+    const void *data, size_t len, struct err *e) MUST_CHECK;
 
 /* Signature by k, scope, the file set and every hash. */
 enum err_code bundle_verify(const struct bundle_archive *a, const struct key *k,

@@ -74,20 +74,28 @@ check_cluster(const struct bundle_set *s, const struct definition_cluster *c,
 	return code;
 }
 
+enum err_code
+bundle_set_check(const struct bundle_set *s, const struct definition *d,
+    struct err *e)
+{
+	const struct definition_cluster *clusters = d->clusters.items;
+
+	for (size_t i = 0; i < d->clusters.count; i++)
+		TRY(check_cluster(s, &clusters[i], e));
+	return ERR_OK;
+}
+
 static enum err_code
 plan_set(struct bundle_set *s, const struct tree *t, const struct definition *d,
     const struct bundle_means *means, struct err *e)
 {
 	const struct definition_bundle *bundles = d->bundles.items;
-	const struct definition_cluster *clusters = d->clusters.items;
 
 	s->bundles = mem_array(d->bundles.count + 1, sizeof *s->bundles);
 	for (; s->count < d->bundles.count; s->count++)
 		TRY(bundle_plan_with(&s->bundles[s->count], t,
 		    &bundles[s->count], means, e));
-	for (size_t i = 0; i < d->clusters.count; i++)
-		TRY(check_cluster(s, &clusters[i], e));
-	return ERR_OK;
+	return bundle_set_check(s, d, e);
 }
 
 enum err_code

@@ -9,6 +9,7 @@
 #include "bundler/data.h"
 #include "core/canon.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 
 #define OUR_KEY "edict"
 
@@ -126,11 +127,14 @@ read_metadata(struct reader *r, const struct value *v)
 static enum err_code
 read_wasm(struct reader *r, const struct value *v)
 {
+	if (v->kind == VALUE_ARRAY && (v->count == 0 || !r->strict))
+		r->m->wasm = v->count > 0 ? v : NULL;
 	if (!r->strict || (v->kind == VALUE_ARRAY && v->count == 0))
 		return ERR_OK;
 	return err_set(r->e, ERR_INVALID,
-	    "%s:%u: wasm modules cannot be bundled; remove this field", r->name,
-	    v->line);
+	    "%s:%u: wasm modules cannot be bundled as they are; remove this "
+	    "field, and have one made: compile: {target: wasm} in edict.yaml",
+	    r->name, v->line);
 }
 
 static const struct field {
@@ -241,7 +245,7 @@ matches(const char *pattern, const char *path)
 	const char *star = NULL, *resume = NULL;
 
 	while (*path != '\0') {
-		size_t step = value_utf8(path, strlen(path));
+		size_t step = utf8_size(path, strlen(path));
 
 		if (*pattern == '*') {
 			star = ++pattern;
@@ -253,7 +257,7 @@ matches(const char *pattern, const char *path)
 			pattern++;
 			path++;
 		} else if (star != NULL) {
-			step = value_utf8(resume, strlen(resume));
+			step = utf8_size(resume, strlen(resume));
 			pattern = star;
 			resume += step > 0 ? step : 1;
 			path = resume;
@@ -312,7 +316,7 @@ write_text(struct buf *out, const char *text)
 
 	buf_init(&clean, len * 3 + 1);
 	for (size_t i = 0; i < len;) {
-		size_t step = value_utf8(text + i, len - i);
+		size_t step = utf8_size(text + i, len - i);
 
 		if (step == 0 || text[i] == '\b' || text[i] == '\f')
 			buf_add_str(&clean, "\xef\xbf\xbd");
@@ -359,8 +363,12 @@ write_ours(struct buf *out, const struct manifest_content *m)
 	write_text(out, m->bundle);
 	buf_printf(out, ",\"commit\":\"%s\",\"committer_date\":", c->id);
 	write_date(out, c);
-	buf_printf(out, ",\"format\":%d,\"tree\":\"%s\"}", BUNDLE_FORMAT,
-	    c->tree);
+	buf_printf(out, ",\"format\":%d", BUNDLE_FORMAT);
+	if (m->opa != NULL) {
+		buf_add_str(out, ",\"opa\":");
+		write_text(out, m->opa);
+	}
+	buf_printf(out, ",\"tree\":\"%s\"}", c->tree);
 }
 
 static int
@@ -440,6 +448,68 @@ write_rules(struct buf *out, const struct manifest_content *m)
 	buf_add_str(out, "},");
 }
 
+static const char *
+without_slash(const char *path)
+{
+	return path[0] == '/' ? path + 1 : path;
+}
+
+static const struct value *
+text_of(const struct value *entry, const char *key)
+{
+	const struct value *v =
+	    entry->kind == VALUE_OBJECT ? value_get(entry, key) : NULL;
+
+	return v != NULL && v->kind == VALUE_STRING &&
+		strlen(v->text) == v->text_len
+	    ? v
+	    : NULL;
+}
+
+enum err_code
+manifest_check_wasm(const struct value *wasm, const char *module,
+    const char *where, struct err *e)
+{
+	for (size_t i = 0; i < wasm->count; i++) {
+		const struct value *entry = wasm->items[i];
+		const struct value *file = text_of(entry, "module");
+
+		if (file == NULL || text_of(entry, "entrypoint") == NULL ||
+		    strcmp(without_slash(file->text), module) != 0)
+			return err_set(e, ERR_INVALID,
+			    "%s: wasm[%zu] is no entrypoint of %s", where, i,
+			    module);
+	}
+	return ERR_OK;
+}
+
+/* The engine compares module with the name in the archive, byte for byte. */
+static void
+write_wasm(struct buf *out, const struct value *wasm)
+{
+	buf_add_str(out, ",\"wasm\":[");
+	for (size_t i = 0; i < wasm->count; i++) {
+		const struct value *entry = wasm->items[i];
+		const struct value *notes = value_get(entry, "annotations");
+		const struct value *point = text_of(entry, "entrypoint");
+		const char *file =
+		    without_slash(text_of(entry, "module")->text);
+
+		buf_add_str(out, i > 0 ? ",{" : "{");
+		if (notes != NULL && notes->kind == VALUE_ARRAY) {
+			buf_add_str(out, "\"annotations\":");
+			canon_write(out, notes);
+			buf_add_char(out, ',');
+		}
+		buf_add_str(out, "\"entrypoint\":");
+		canon_write_string(out, point->text, point->text_len);
+		buf_add_str(out, ",\"module\":");
+		canon_write_string(out, file, strlen(file));
+		buf_add_char(out, '}');
+	}
+	buf_add_char(out, ']');
+}
+
 void
 manifest_write(struct buf *out, const struct manifest_content *m,
     bool with_commit)
@@ -459,5 +529,8 @@ manifest_write(struct buf *out, const struct manifest_content *m,
 		canon_write_string(out, m->roots->items[i],
 		    strlen(m->roots->items[i]));
 	}
-	buf_add_str(out, "]}");
+	buf_add_char(out, ']');
+	if (m->wasm != NULL)
+		write_wasm(out, m->wasm);
+	buf_add_char(out, '}');
 }

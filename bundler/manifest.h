@@ -25,6 +25,7 @@ struct manifest {
 	int rego_version;                  /* -1: not said */
 	const struct value *metadata;      /* object, or NULL */
 	const struct value *file_versions; /* object of 0 and 1, or NULL */
+	const struct value *wasm;          /* array, or NULL; never if strict */
 };
 void manifest_clear(struct manifest *m);
 
@@ -58,7 +59,14 @@ struct manifest_content {
 	const struct value *metadata;           /* the user's, or NULL */
 	const struct manifest_file_rule *rules; /* sorted by path */
 	size_t rule_count;
+	const char *opa;          /* the version that compiled it, or NULL */
+	const struct value *wasm; /* entries as opa writes them, or NULL */
 };
+
+/* Are these entries of `wasm` as opa writes them, for the module of this name?
+ * What they say goes into the manifest. */
+enum err_code manifest_check_wasm(const struct value *wasm, const char *module,
+    const char *where, struct err *e) MUST_CHECK;
 
 /* Appends it in canonical form. with_commit false leaves out `revision` and
  * `metadata.edict`: what the content digest covers. */

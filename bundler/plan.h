@@ -54,6 +54,13 @@ enum err_code plan_read(struct plan *p) MUST_CHECK;
 enum err_code plan_settle(struct plan *p) MUST_CHECK;
 enum err_code plan_finish(struct plan *p) MUST_CHECK;
 
+/* Order of files in a bundle, for order_sort. */
+int plan_compare_files(const void *a, const void *b);
+
+/* Sets b->content from its files and from the hash of what of the manifest
+ * counts. */
+void plan_digest_content(struct bundle *b, const char *manifest_hash);
+
 /* The last segment of a path. */
 const char *plan_base_of(const char *path);
 

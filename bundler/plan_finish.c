@@ -123,8 +123,8 @@ add_files(struct plan *p)
 	return ERR_OK;
 }
 
-static int
-compare_files(const void *a, const void *b)
+int
+plan_compare_files(const void *a, const void *b)
 {
 	const struct bundle_file *x = a, *y = b;
 
@@ -156,8 +156,8 @@ add_manifest(struct plan *p, char content_hash[DIGEST_HEX_SIZE])
 	return add_text(p, mem_strdup(MANIFEST_FILE), &text);
 }
 
-static void
-digest_content(struct bundle *b, const char *manifest_hash)
+void
+plan_digest_content(struct bundle *b, const char *manifest_hash)
 {
 	struct digest *d = digest_new();
 
@@ -184,8 +184,8 @@ plan_finish(struct plan *p)
 	/* First, since that is where most trees have it by order. */
 	TRY(add_manifest(p, manifest_hash));
 	TRY(add_files(p));
-	order_sort(b->files, b->count, sizeof *b->files, compare_files);
-	digest_content(b, manifest_hash);
+	order_sort(b->files, b->count, sizeof *b->files, plan_compare_files);
+	plan_digest_content(b, manifest_hash);
 	b->roots = p->roots.items;
 	b->root_count = p->roots.count;
 	p->roots = (struct roots){ 0 };

@@ -9,6 +9,7 @@
 #include "bundler/pack.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "core/utf8.h"
 #include "signing/digest.h"
 
 #define SIGNATURES_FILE ".signatures.json"
@@ -21,6 +22,7 @@ struct reading {
 	struct archive *archive;
 	int64_t total;
 	size_t cap;
+	bool built; /* by `opa build`: names begin with a slash */
 	struct err *e;
 };
 
@@ -60,7 +62,7 @@ is_text(const char *path)
 	size_t len = strlen(path);
 
 	for (size_t i = 0; i < len;) {
-		size_t step = value_utf8(path + i, len - i);
+		size_t step = utf8_size(path + i, len - i);
 
 		if (step == 0 || (unsigned char)path[i] < 0x20 ||
 		    path[i] == 0x7f || path[i] == '\\')
@@ -196,6 +198,8 @@ take_entry(struct reading *r, struct archive_entry *entry)
 	AUTO_STR data = NULL;
 	size_t len = 0;
 
+	if (r->built && path != NULL && path[0] == '/')
+		path++;
 	if (archive_entry_filetype(entry) == AE_IFDIR &&
 	    archive_entry_size(entry) == 0)
 		return ERR_OK;
@@ -340,6 +344,8 @@ read_all(struct reading *r, const void *data, size_t len)
 		    "%s: not a bundle: not compressed by gzip", r->name);
 	TRY(read_archive(r, data, len));
 	TRY(sort_files(r));
+	if (r->built)
+		return ERR_OK;
 	file = find_file(r->out, manifest);
 	if (file == NULL) {
 		none.data = nothing;
@@ -349,12 +355,12 @@ read_all(struct reading *r, const void *data, size_t len)
 	return take_manifest(r, file);
 }
 
-enum err_code
-bundle_read(struct bundle_archive *out, const char *name, const void *data,
-    size_t len, struct err *e)
+static enum err_code
+read_into(struct bundle_archive *out, const char *name, const void *data,
+    size_t len, bool built, struct err *e)
 {
 	struct bundle_archive a = { 0 };
-	struct reading r = { .out = &a, .name = name, .e = e };
+	struct reading r = { .out = &a, .name = name, .built = built, .e = e };
 	enum err_code code = read_all(&r, data, len);
 
 	if (code != ERR_OK)
@@ -362,6 +368,20 @@ bundle_read(struct bundle_archive *out, const char *name, const void *data,
 	else
 		*out = a;
 	return code;
+}
+
+enum err_code
+bundle_read(struct bundle_archive *out, const char *name, const void *data,
+    size_t len, struct err *e)
+{
+	return read_into(out, name, data, len, false, e);
+}
+
+enum err_code
+bundle_read_built(struct bundle_archive *out, const char *name,
+    const void *data, size_t len, struct err *e)
+{
+	return read_into(out, name, data, len, true, e);
 }
 
 /* Both lists are sorted, so the first difference is found in one pass. */

@@ -184,6 +184,58 @@ clear_labels(void *field)
 
 #define AT(type, field) offsetof(struct type, field)
 
+static const char *const targets[] = { "rego", "wasm", "plan", NULL };
+
+const char *
+definition_target_name(int target)
+{
+	return targets[target];
+}
+
+static const struct spec compile_spec[] = {
+	{ .key = "target",
+	    .kind = SPEC_ENUM,
+	    .offset = AT(definition_compile, target),
+	    .fallback = TARGET_REGO,
+	    .help = "What engines get: `rego` policies, a `wasm` module, or a "
+		    "`plan` for other evaluators.",
+	    .choices = targets },
+	{ .key = "optimize",
+	    .kind = SPEC_INT,
+	    .offset = AT(definition_compile, optimize),
+	    .min = 0,
+	    .max = DEFINITION_OPTIMIZE_MAX,
+	    .help = "How far `opa build` evaluates policies beforehand. 0: not "
+		    "at all." },
+	{ .key = "entrypoints",
+	    .kind = SPEC_STRINGS,
+	    .offset = AT(definition_compile, entrypoints),
+	    .max = DEFINITION_ENTRYPOINTS_MAX,
+	    .help = "The decisions that will be asked for, with slashes: "
+		    "`authz/allow`. Needed for `wasm`, for `plan`, and with "
+		    "`optimize`." },
+	{ .key = "prune_unused",
+	    .kind = SPEC_BOOL,
+	    .offset = AT(definition_compile, prune_unused),
+	    .help = "Leave out of the module or plan what depends on the "
+		    "entrypoints but is none itself." },
+	{ .key = "partial_namespace",
+	    .kind = SPEC_STRING,
+	    .offset = AT(definition_compile, partial_namespace),
+	    .min = 1,
+	    .max = SPEC_NAME_MAX,
+	    .help = "With `optimize`: the package of rules that the optimizer "
+		    "makes up. Left out: `partial_` and the bundle's name, so "
+		    "that two bundles never share one." },
+	{ .key = "wasm_include_print",
+	    .kind = SPEC_BOOL,
+	    .offset = AT(definition_compile, wasm_include_print),
+	    .help = "Keep `print` in the WebAssembly module." },
+	{ 0 }
+};
+
+#define CAPABILITIES_MAX_LEN (TREE_PATH_MAX - 1)
+
 static const struct spec bundle_spec[] = {
 	{ .key = "", .kind = SPEC_NAME, .offset = AT(definition_bundle, name) },
 	{ .key = "paths",
@@ -221,6 +273,20 @@ static const struct spec bundle_spec[] = {
 	    .kind = SPEC_VALUE,
 	    .offset = AT(definition_bundle, metadata),
 	    .help = "An object that goes into the bundle's manifest." },
+	{ .key = "compile",
+	    .kind = SPEC_OBJECT,
+	    .offset = AT(definition_bundle, compile),
+	    .help = "What `opa build` makes of the bundle before it is signed.",
+	    .sub = compile_spec },
+	{ .key = "capabilities",
+	    .kind = SPEC_STRING,
+	    .offset = AT(definition_bundle, capabilities),
+	    .min = 1,
+	    .max = CAPABILITIES_MAX_LEN,
+	    .help =
+		"What its policies may use: a JSON file of the repository as "
+		"`opa capabilities` prints it, or a version of OPA as in "
+		"`v1.4.0`. Left out: `gate.capabilities`." },
 	{ 0 }
 };
 
@@ -347,6 +413,15 @@ static const struct spec gate_spec[] = {
 	    .kind = SPEC_OBJECT,
 	    .help = "How `opa test` is run.",
 	    .sub = test_spec },
+	{ .key = "capabilities",
+	    .kind = SPEC_STRING,
+	    .offset = AT(definition_gate, capabilities),
+	    .min = 1,
+	    .max = CAPABILITIES_MAX_LEN,
+	    .help =
+		"What policies and tests may use, for check, test and compile: "
+		"a JSON file of the repository as `opa capabilities` prints "
+		"it, or a version of OPA as in `v1.4.0`." },
 	{ .key = "commands",
 	    .kind = SPEC_LIST,
 	    .offset = AT(definition_gate, commands),

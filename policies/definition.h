@@ -20,7 +20,11 @@ enum {
 	DEFINITION_BUNDLES_MAX = 1000,
 	DEFINITION_CLUSTERS_MAX = 10000,
 	DEFINITION_PATHS_MAX = 1000, /* of one bundle; globs, roots too */
-	DEFINITION_GLOB_MAX = 1024   /* bytes of one pattern */
+	DEFINITION_GLOB_MAX = 1024,  /* bytes of one pattern */
+	DEFINITION_ENTRYPOINTS_MAX = 100,
+	DEFINITION_ENTRYPOINT_MAX = 1024,     /* bytes of one */
+	DEFINITION_OPTIMIZE_MAX = 2,          /* opa has no higher level */
+	DEFINITION_CAPABILITIES_MAX = 4 << 20 /* bytes; opa's own is 200 KiB */
 };
 #define DEFINITION_FILE "edict.yaml"
 
@@ -28,6 +32,19 @@ struct definition_path {
 	char *from; /* a folder or file of the repository; "" is all of it */
 	char *to;   /* where it goes in the bundle; equal to from by default */
 };
+
+enum definition_target { TARGET_REGO, TARGET_WASM, TARGET_PLAN };
+
+/* What `opa build` makes of the bundle before it is signed. */
+struct definition_compile {
+	int target;                      /* enum definition_target */
+	int64_t optimize;                /* 0 to DEFINITION_OPTIMIZE_MAX */
+	struct spec_strings entrypoints; /* authz/allow, in this order */
+	bool prune_unused;
+	char *partial_namespace; /* NULL: worked out from the bundle's name */
+	bool wasm_include_print;
+};
+const char *definition_target_name(int target); /* "wasm" */
 
 struct definition_bundle {
 	char *name;
@@ -38,7 +55,13 @@ struct definition_bundle {
 	bool has_roots;               /* absent: worked out */
 	int64_t rego_version;         /* 0, 1, or -1: not said */
 	const struct value *metadata; /* an object, or NULL */
+	struct definition_compile compile;
+	char *capabilities; /* as in struct definition_gate; NULL: the gate's */
 };
+
+/* Has `opa build` anything to do for it? Target rego without optimisation is
+ * what a bundle is anyway. */
+bool definition_is_compiled(const struct definition_bundle *d);
 
 struct definition_label {
 	char *key, *value;
@@ -63,6 +86,8 @@ struct definition_command {
 struct definition_gate {
 	bool strict;                    /* opa check --strict; default true */
 	char *schemas;                  /* folder, or NULL */
+	char *capabilities;             /* a JSON file of the repository, or a
+	                                 * version of opa's (v1.4.0); or NULL */
 	int scope;                      /* enum definition_scope */
 	int mode;                       /* enum definition_mode */
 	struct spec_strings test_paths; /* default: the whole repository */
@@ -89,6 +114,13 @@ AUTO_FREE(definition)
  * bundles, paths that exist. Does not look at policies. */
 enum err_code definition_read(struct definition **out, const struct tree *t,
     struct err *e) MUST_CHECK;
+
+/* Is it a version, and not a file? */
+bool definition_capabilities_is_version(const char *capabilities);
+
+/* Which capabilities hold for a bundle: its own, else the gate's; or NULL. */
+const char *definition_capabilities(const struct definition *d,
+    const struct definition_bundle *b);
 
 /* Appends the reference of edict.yaml in Markdown, from the same tables. */
 void definition_describe(struct buf *out);

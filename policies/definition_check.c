@@ -44,8 +44,8 @@ definition_is_clean(const char *path)
 	return strpbrk(path, "\\\n\r\t") == NULL;
 }
 
-static bool
-exists(const struct tree *t, const char *path)
+bool
+definition_exists(const struct tree *t, const char *path)
 {
 	size_t low = 0, high = t->count, len = strlen(path);
 
@@ -138,9 +138,8 @@ has_bundle(const struct definition *d, const char *name)
 		sizeof(struct definition_bundle), definition_by_name) != NULL;
 }
 
-/* The value of one item's key, to point a fault at; the item, or NULL. */
-static const struct value *
-place(const struct value *item, const char *key)
+const struct value *
+definition_at(const struct value *item, const char *key)
 {
 	const struct value *v = NULL;
 
@@ -149,10 +148,10 @@ place(const struct value *item, const char *key)
 	return v != NULL ? v : item;
 }
 
-static const struct value *
-place_item(const struct value *item, const char *key, size_t i)
+const struct value *
+definition_at_item(const struct value *item, const char *key, size_t i)
 {
-	const struct value *v = place(item, key);
+	const struct value *v = definition_at(item, key);
 
 	return v != NULL && v->kind == VALUE_ARRAY && i < v->count ? v->items[i]
 								   : v;
@@ -165,7 +164,7 @@ check_path(const struct reading *r, const struct value *at,
 	const char *base = strrchr(p->from, '/');
 
 	base = base != NULL ? base + 1 : p->from;
-	if (!exists(r->tree, p->from))
+	if (!definition_exists(r->tree, p->from))
 		spec_fault(r->faults, at, "\"%s\": no such file or folder",
 		    p->from);
 	else if (tree_find(r->tree, p->from) != NULL && p->to[0] == '\0')
@@ -186,7 +185,7 @@ check_excludes(const struct reading *r, const struct value *item,
 	for (size_t i = 0; i < b->exclude.count; i++) {
 		char *glob = b->exclude.items[i];
 		size_t len = strlen(glob);
-		const struct value *at = place_item(item, "exclude", i);
+		const struct value *at = definition_at_item(item, "exclude", i);
 
 		while (len > 1 && glob[len - 1] == '/')
 			glob[--len] = '\0';
@@ -210,7 +209,7 @@ check_roots(const struct reading *r, const struct value *item,
 	b->has_roots = item != NULL && item->kind == VALUE_OBJECT &&
 	    value_get(item, "roots") != NULL;
 	for (size_t i = 0; i < b->roots.count; i++) {
-		const struct value *at = place_item(item, "roots", i);
+		const struct value *at = definition_at_item(item, "roots", i);
 		char *root = roots[i];
 		size_t len = strlen(root);
 		size_t skip = strspn(root, "/");
@@ -242,14 +241,18 @@ check_bundle(const struct reading *r, struct definition_bundle *b)
 	const struct definition_path *paths = b->paths.items;
 
 	if (r->root != NULL)
-		item = place(place(r->root, "bundles"), b->name);
+		item =
+		    definition_at(definition_at(r->root, "bundles"), b->name);
 	if (strcmp(b->name, "discovery") == 0)
 		spec_fault(r->faults, item,
 		    "the name discovery is reserved; choose another");
 	for (size_t i = 0; i < b->paths.count; i++)
-		check_path(r, place_item(item, "paths", i), &paths[i]);
+		check_path(r, definition_at_item(item, "paths", i), &paths[i]);
 	check_excludes(r, item, b);
 	check_roots(r, item, b);
+	definition_check_compile(r, item, b);
+	definition_check_capabilities(r, definition_at(item, "capabilities"),
+	    &b->capabilities);
 	if (b->metadata != NULL && b->metadata->kind != VALUE_OBJECT)
 		spec_fault(r->faults, b->metadata, "metadata is an object");
 }
@@ -260,13 +263,14 @@ check_cluster(const struct reading *r, const struct definition_cluster *c)
 	const struct value *item = NULL;
 
 	if (r->root != NULL)
-		item = place(place(r->root, "clusters"), c->name);
+		item =
+		    definition_at(definition_at(r->root, "clusters"), c->name);
 	if (strcmp(c->name, "discovery") == 0)
 		spec_fault(r->faults, item,
 		    "the name discovery is reserved; choose another");
 	for (size_t i = 0; i < c->bundles.count; i++) {
 		const char *name = c->bundles.items[i];
-		const struct value *at = place_item(item, "bundles", i);
+		const struct value *at = definition_at_item(item, "bundles", i);
 		const struct definition_bundle *near = nearest(r->d, name);
 
 		for (size_t k = 0; k < i; k++) {
@@ -283,10 +287,9 @@ check_cluster(const struct reading *r, const struct definition_cluster *c)
 	}
 }
 
-/* An argument of opa's that names a path of the repository: a colon would be
- * read as "where to mount". Cleans *path; "." is all of it. */
-static void
-check_argument(const struct reading *r, const struct value *at, char **path)
+void
+definition_check_argument(const struct reading *r, const struct value *at,
+    char **path)
 {
 	AUTO_STR clean = definition_clean_path(*path);
 
@@ -299,7 +302,7 @@ check_argument(const struct reading *r, const struct value *at, char **path)
 	else if (definition_hidden(clean))
 		spec_fault(r->faults, at,
 		    "\"%s\": hidden files and folders are left out", *path);
-	else if (!exists(r->tree, clean))
+	else if (!definition_exists(r->tree, clean))
 		spec_fault(r->faults, at, "\"%s\": no such file or folder",
 		    *path);
 	if (clean == NULL)
@@ -319,7 +322,8 @@ check_ignore(const struct reading *r, const struct value *test)
 		/* opa splits the option at commas, as CSV does. */
 		if (glob[0] == '\0' || strpbrk(glob, ",\"\n\r") != NULL ||
 		    strlen(glob) > DEFINITION_GLOB_MAX)
-			spec_fault(r->faults, place_item(test, "ignore", i),
+			spec_fault(r->faults,
+			    definition_at_item(test, "ignore", i),
 			    "\"%s\": write one pattern per item, without commas "
 			    "and quotes",
 			    glob);
@@ -338,18 +342,18 @@ check_command(const struct reading *r, const struct value *list, size_t i)
 	if (c->name == NULL)
 		return; /* said already */
 	if (c->run.count == 0 || !spec_is_name(c->run.items[0]))
-		spec_fault(r->faults, place(at, "run"),
+		spec_fault(r->faults, definition_at(at, "run"),
 		    "command \"%s\": run begins with the name of a program, not "
 		    "a path; the server says which file it is",
 		    c->name);
 	for (size_t k = 0; k < c->run.count; k++) {
 		if (strlen(c->run.items[k]) > ARGUMENT_MAX)
-			spec_fault(r->faults, place_item(at, "run", k),
+			spec_fault(r->faults, definition_at_item(at, "run", k),
 			    "an argument has at most %d bytes", ARGUMENT_MAX);
 	}
 	for (size_t k = 0; k < i; k++) {
 		if (all[k].name != NULL && strcmp(all[k].name, c->name) == 0)
-			spec_fault(r->faults, place(at, "name"),
+			spec_fault(r->faults, definition_at(at, "name"),
 			    "there are two commands \"%s\"", c->name);
 	}
 }
@@ -361,17 +365,21 @@ check_gate(const struct reading *r)
 	const struct value *gate = NULL, *test;
 
 	if (r->root != NULL)
-		gate = place(r->root, "gate");
-	test = place(gate, "test");
+		gate = definition_at(r->root, "gate");
+	test = definition_at(gate, "test");
 	if (g->schemas != NULL)
-		check_argument(r, place(place(gate, "check"), "schemas"),
+		definition_check_argument(r,
+		    definition_at(definition_at(gate, "check"), "schemas"),
 		    &g->schemas);
 	for (size_t i = 0; i < g->test_paths.count; i++)
-		check_argument(r, place_item(test, "paths", i),
+		definition_check_argument(r,
+		    definition_at_item(test, "paths", i),
 		    &g->test_paths.items[i]);
 	check_ignore(r, test);
+	definition_check_capabilities(r, definition_at(gate, "capabilities"),
+	    &g->capabilities);
 	for (size_t i = 0; i < g->commands.count; i++)
-		check_command(r, place(gate, "commands"), i);
+		check_command(r, definition_at(gate, "commands"), i);
 }
 
 enum err_code

@@ -19,6 +19,27 @@ struct reading {
 enum err_code definition_check(const struct reading *r, struct err *e)
     MUST_CHECK;
 
+/* The value of one item's key, to point a fault at; the item, or NULL. And one
+ * of the values of a list. */
+const struct value *definition_at(const struct value *item, const char *key);
+const struct value *definition_at_item(const struct value *item,
+    const char *key, size_t i);
+
+/* Is there such a file or folder? */
+bool definition_exists(const struct tree *t, const char *path);
+
+/* An argument of opa's that names a path of the repository: a colon would be
+ * read as "where to mount". Cleans *path; "." is all of it. */
+void definition_check_argument(const struct reading *r, const struct value *at,
+    char **path);
+
+/* compile of one bundle, whose value is item. */
+void definition_check_compile(const struct reading *r, const struct value *item,
+    const struct definition_bundle *b);
+/* NULL, a version, or a file that can be read; its path is cleaned. */
+void definition_check_capabilities(const struct reading *r,
+    const struct value *at, char **capabilities);
+
 /* A path of the repository without "./" in front and "/" at the end; "" is all
  * of it. NULL when it is too long or "/". The caller's. */
 char *definition_clean_path(const char *text);

@@ -21,7 +21,9 @@ enum {
 	GATE_TESTS_MAX = 200000,
 	GATE_TEXT_MAX = 4096, /* of one test's failure output */
 	GATE_REASON_MAX = 4096,
-	GATE_START_MS = 15000 /* for opa version, check, build */
+	GATE_START_MS = 15000, /* for opa version, check, and to load */
+	GATE_COMPILE_MS = 120000,
+	GATE_COMPILED_MAX = 256 << 20 /* bytes that opa build may write */
 };
 
 enum gate_state {
@@ -68,6 +70,7 @@ struct verdict {
 	size_t test_count;
 	size_t passed, failed, errors, skipped;
 	int attempts;  /* 2 after a retry */
+	char *note;    /* for people: what was not looked at, or NULL */
 	char *engine;  /* "1.20.2" */
 	char *sandbox; /* "landlock-7,seccomp,rlimits" or "none" */
 };
@@ -166,5 +169,31 @@ struct verdict *gate_refuse(enum gate_state state, const char *stage,
 enum err_code gate_load(const struct gate_job *job, const char *file,
     const char *bundle, const char *key_id, const char *algorithm,
     const char *public_pem, struct err *e) MUST_CHECK;
+
+/* One run of `opa build` over a packed bundle. All is borrowed. */
+struct gate_compile {
+	const void *bundle; /* unsigned, as bundle_pack writes it */
+	size_t len;
+	const struct definition_compile *settings;
+	const char *partial_namespace; /* for optimize */
+	const char *capabilities; /* as in struct definition_gate, or NULL */
+	int rego_version;         /* 0 or 1 */
+};
+/* The name of the input, by which its files are called in what is written:
+ * "/bundle.tar.gz/authz/a.rego". */
+#define GATE_COMPILE_INPUT "bundle.tar.gz"
+
+/* Runs it in job->work/compile, which is removed again; what it wrote to its
+ * standard output goes to *out (buf_clear in any case). INVALID with opa's own
+ * words when it refuses; LIMIT above GATE_COMPILED_MAX; TIMEOUT after
+ * GATE_COMPILE_MS; UNAVAILABLE when opa died. A time-out and a death are tried
+ * once more. */
+enum err_code gate_compile(struct buf *out, const struct gate_job *job,
+    const struct gate_compile *c, struct err *e) MUST_CHECK;
+
+/* An unsigned bundle is loaded alone, as an engine would activate it, by `opa
+ * eval -b`: a WebAssembly module too, which `opa build` does not start. */
+enum err_code gate_activate(const struct gate_job *job, const void *bundle,
+    size_t len, struct err *e) MUST_CHECK;
 
 #endif

@@ -21,7 +21,8 @@
  * argument list. */
 
 static void
-add_flags(struct gate_args *args, const struct gate_run *r, int version)
+add_flags(struct gate_args *args, const struct gate_run *r, int version,
+    const char *capabilities)
 {
 	gate_args_add(args, "check");
 	gate_args_add(args, "--format=json");
@@ -33,6 +34,7 @@ add_flags(struct gate_args *args, const struct gate_run *r, int version)
 	/* Every folder of the gate stands beside src. */
 	if (r->d->gate.schemas != NULL)
 		gate_args_add(args, "--schema=../src/%s", r->d->gate.schemas);
+	gate_add_capabilities(args, capabilities);
 }
 
 /* Runs one check; errors go to *errors and are no end yet. */
@@ -89,7 +91,8 @@ check_bundle(struct gate_run *r, struct buf *errors,
 	else if (gate_copy_policies(&dir, r->job, b, tests, &e) != ERR_OK)
 		return gate_trouble(r, &e);
 	gate_args_init(&args);
-	add_flags(&args, r, gate_rego_version(r->job->tree, b));
+	add_flags(&args, r, gate_rego_version(r->job->tree, b),
+	    definition_capabilities(r->d, b));
 	if (whole)
 		gate_args_add(&args, "--ignore=*_test.rego");
 	gate_args_add(&args, "--");
@@ -130,7 +133,7 @@ check_tests(struct gate_run *r, struct buf *errors)
 	if (state != GATE_PASSED)
 		return state;
 	gate_args_init(&args);
-	add_flags(&args, r, version);
+	add_flags(&args, r, version, g->capabilities);
 	if (g->mode == MODE_BUNDLE)
 		gate_args_add(&args, "--bundle");
 	for (size_t i = 0; i < g->ignore.count; i++)

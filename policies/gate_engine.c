@@ -1,4 +1,4 @@
-#include "policies/gate.h"
+#include "policies/gate_private.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -52,35 +52,70 @@ to_file(void *arg, const void *data, size_t len, struct err *e)
 	return file_write_all(*(int *)arg, data, len, e);
 }
 
+/* The first line says what it was; a Go program's goroutines follow. */
+static enum err_code
+died(const struct child_result *c, const char *command, struct err *e)
+{
+	const char *end = c->err.len > 0 ? memchr(c->err.data, '\n', c->err.len)
+					 : NULL;
+	AUTO_BUF line = { 0 };
+
+	buf_init(&line, ENGINE_TEXT_MAX + 8);
+	if (end != NULL)
+		report_text(&line, c->err.data, (size_t)(end - c->err.data),
+		    300);
+	return err_set(e, ERR_UNAVAILABLE,
+	    "opa %s died; out of memory? (gate.memory_max in server.yaml)%s%s",
+	    command, line.len > 0 ? " It says: " : "",
+	    line.len > 0 ? line.data : "");
+}
+
+/* `opa build` says what is wrong on its standard output. */
+static enum err_code
+refused(const struct child_result *c, const char *command, struct err *e)
+{
+	const struct buf *text = c->err.len > 0 ? &c->err : &c->out;
+	AUTO_BUF said = { 0 };
+
+	buf_init(&said, ENGINE_TEXT_MAX + 8);
+	report_text(&said, text->data, text->len, ERR_TEXT_MAX);
+	return err_set(e, ERR_INVALID, "opa %s: %s", command,
+	    said.len > 0 ? said.data : "it does not say why");
+}
+
+enum err_code
+gate_engine_run(const struct gate_runner *runner, struct child_result *c,
+    const struct gate_tool *tool, struct err *e)
+{
+	const char *command = tool->args[0];
+
+	TRY(runner->run(runner->ctx, c, tool, e));
+	if (c->end == CHILD_TIMED_OUT)
+		return err_set(e, ERR_TIMEOUT,
+		    "opa %s did not end within %lld s", command,
+		    (long long)(tool->timeout_ms / 1000));
+	if (c->end == CHILD_FLOODED)
+		return err_set(e, ERR_LIMIT, "opa %s wrote more than %zu bytes",
+		    command, tool->out_max);
+	if (c->end != CHILD_EXITED)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "opa %s did not come to an end: %s %d", command,
+		    child_end_name(c->end), c->status);
+	if (c->status == 0)
+		return ERR_OK;
+	return c->status == 2 ? died(c, command, e) : refused(c, command, e);
+}
+
 static enum err_code
 run_engine(const struct gate_runner *runner, struct child_result *c,
     const char *dir, const char *const *args, struct err *e)
 {
-	struct buf said;
-
-	TRY(runner->run(runner->ctx, c,
+	return gate_engine_run(runner, c,
 	    &(struct gate_tool){ .args = args,
 		.dir = dir,
 		.timeout_ms = GATE_START_MS,
 		.out_max = ENGINE_TEXT_MAX },
-	    e));
-	if (c->end == CHILD_TIMED_OUT)
-		return err_set(e, ERR_TIMEOUT, "opa %s did not end within %d s",
-		    args[0], GATE_START_MS / 1000);
-	if (c->end != CHILD_EXITED)
-		return err_set(e, ERR_UNAVAILABLE,
-		    "opa %s did not come to an end: %s %d", args[0],
-		    child_end_name(c->end), c->status);
-	if (c->status == 0)
-		return ERR_OK;
-	if (c->status == 2)
-		return err_set(e, ERR_UNAVAILABLE,
-		    "opa %s died; out of memory?", args[0]);
-	buf_init(&said, ENGINE_TEXT_MAX + 8);
-	report_text(&said, c->err.data, c->err.len, ERR_TEXT_MAX);
-	(void)err_set(e, ERR_INVALID, "opa %s: %s", args[0], said.data);
-	buf_clear(&said);
-	return ERR_INVALID;
+	    e);
 }
 
 /* What follows "key: " at the beginning of a line. */

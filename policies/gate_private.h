@@ -80,6 +80,17 @@ enum err_code gate_copy_bundle(char **dir, struct gate_places *places,
 bool gate_is_policy(const char *path);
 bool gate_is_test(const char *path); /* a policy that is a test */
 
+/* Runs the engine to its end, which was good when this says ERR_OK: INVALID with
+ * opa's own words, LIMIT for too much of them, TIMEOUT, or UNAVAILABLE. The
+ * caller clears c in any case. */
+enum err_code gate_engine_run(const struct gate_runner *runner,
+    struct child_result *c, const struct gate_tool *tool, struct err *e)
+    MUST_CHECK;
+
+/* "--capabilities=…" for a child that runs in a folder beside src; NULL means
+ * none. */
+void gate_add_capabilities(struct gate_args *args, const char *capabilities);
+
 /* Stages, in gate_check.c and gate_test.c. */
 enum gate_state gate_stage_check(struct gate_run *r);
 enum gate_state gate_stage_test(struct gate_run *r);

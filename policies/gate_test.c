@@ -14,6 +14,7 @@ struct run {
 	char *dir;
 	int version;
 	const char *bundle; /* NULL: the repository */
+	const char *capabilities;
 	struct gate_places places;
 };
 
@@ -64,6 +65,7 @@ add_flags(struct gate_args *args, const struct gate_run *r, const struct run *t,
 		gate_args_add(args, "--v0-compatible");
 	if (g->schemas != NULL)
 		gate_args_add(args, "--schema=../src/%s", g->schemas);
+	gate_add_capabilities(args, t->capabilities);
 	for (size_t i = 0; i < g->ignore.count; i++)
 		gate_args_add(args, "--ignore=%s", g->ignore.items[i]);
 	add_paths(args, r, t);
@@ -210,7 +212,8 @@ static enum gate_state
 for_repository(struct gate_run *r, run_fn *one)
 {
 	const struct definition_bundle *b = r->d->bundles.items;
-	struct run t = { .dir = mem_strdup(r->src) };
+	struct run t = { .dir = mem_strdup(r->src),
+		.capabilities = r->d->gate.capabilities };
 	enum gate_state state;
 
 	/* The check has seen to it that all have the same. */
@@ -223,7 +226,8 @@ for_repository(struct gate_run *r, run_fn *one)
 static enum gate_state
 for_bundle(struct gate_run *r, const struct definition_bundle *b, run_fn *one)
 {
-	struct run t = { .bundle = b->name };
+	struct run t = { .bundle = b->name,
+		.capabilities = definition_capabilities(r->d, b) };
 	enum gate_state state;
 	enum err_code code;
 	struct err e;

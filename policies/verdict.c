@@ -47,6 +47,7 @@ verdict_free(struct verdict *v)
 	mem_free(v->tests);
 	mem_free(v->stage);
 	mem_free(v->reason);
+	mem_free(v->note);
 	mem_free(v->engine);
 	mem_free(v->sandbox);
 	mem_free(v);
@@ -95,10 +96,10 @@ verdict_json(const struct verdict *v)
 	clock_text(started, v->started_ms);
 	for (size_t i = 0; i < v->test_count; i++)
 		(void)json_array_append_new(results, test_json(&v->tests[i]));
-	return json_pack("{s:s, s:s?, s:s?, s:s, s:I, s:o, s:o, s:s, s:s, s:i, "
-			 "s:s, s:o}",
+	return json_pack("{s:s, s:s?, s:s?, s:s?, s:s, s:I, s:o, s:o, s:s, "
+			 "s:s, s:i, s:s, s:o}",
 	    "state", gate_state_name(v->state), "stage", v->stage, "reason",
-	    v->reason, "started_at", started, "duration_ms",
+	    v->reason, "note", v->note, "started_at", started, "duration_ms",
 	    (json_int_t)v->duration_ms, "tests", counts_json(v), "coverage",
 	    v->coverage < 0 ? json_null() : json_real(v->coverage), "engine",
 	    v->engine != NULL ? v->engine : "", "sandbox",
@@ -221,6 +222,7 @@ struct fields {
 	const char *state, *started, *engine, *sandbox, *identity;
 	json_int_t duration, passed, failed, errors, skipped, total;
 	json_t *stage, *reason, *coverage, *results;
+	json_t *note; /* NULL: written before there were notes */
 	int attempts;
 };
 
@@ -230,15 +232,15 @@ unpack(struct fields *f, const json_t *j, struct err *e)
 	json_error_t error;
 
 	if (json_unpack_ex((json_t *)(uintptr_t)j, &error, 0,
-		"{s:s, s:o, s:o, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I !}, "
+		"{s:s, s:o, s:o, s?o, s:s, s:I, s:{s:I, s:I, s:I, s:I, s:I !}, "
 		"s:o, s:s, s:s, s:i, s:s, s:o !}",
 		"state", &f->state, "stage", &f->stage, "reason", &f->reason,
-		"started_at", &f->started, "duration_ms", &f->duration, "tests",
-		"passed", &f->passed, "failed", &f->failed, "errors",
-		&f->errors, "skipped", &f->skipped, "total", &f->total,
-		"coverage", &f->coverage, "engine", &f->engine, "sandbox",
-		&f->sandbox, "attempts", &f->attempts, "identity", &f->identity,
-		"results", &f->results) == 0)
+		"note", &f->note, "started_at", &f->started, "duration_ms",
+		&f->duration, "tests", "passed", &f->passed, "failed",
+		&f->failed, "errors", &f->errors, "skipped", &f->skipped,
+		"total", &f->total, "coverage", &f->coverage, "engine",
+		&f->engine, "sandbox", &f->sandbox, "attempts", &f->attempts,
+		"identity", &f->identity, "results", &f->results) == 0)
 		return ERR_OK;
 	return err_set(e, ERR_INVALID, "verdict: %s", error.text);
 }
@@ -283,6 +285,7 @@ verdict_parse(struct verdict **out, const json_t *j, struct err *e)
 	    !text_or_null(&v->reason, f.reason))
 		return err_set(e, ERR_INVALID,
 		    "verdict: stage and reason are strings or null");
+	v->note = mem_strdup(json_string_value(f.note));
 	v->state = (enum gate_state)state;
 	memcpy(v->identity, f.identity, strlen(f.identity) + 1);
 	v->duration_ms = f.duration;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bundler/compile.h"
 #include "clusters/store.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -106,6 +107,27 @@ look(const struct gate_job *job, const struct artifact *a,
 	return code;
 }
 
+/* `opa build` reads a module but does not start it. An engine that can, does it
+ * here; one without WebAssembly loads the rest, and the verdict says so. */
+static enum err_code
+start_module(const struct gate_job *job, const struct artifact *a,
+    const struct bundle *b, struct err *e)
+{
+	AUTO_BUF rest = { 0 };
+	const struct buf *bytes = &a->content;
+	enum err_code code;
+
+	if (!compile_has_wasm(b))
+		return ERR_OK;
+	if (!job->engine->wasm) {
+		buf_init(&rest, (size_t)BUNDLE_SIZE_MAX);
+		TRY(compile_pack_without_wasm(&rest, b, e));
+		bytes = &rest;
+	}
+	code = gate_activate(job, bytes->data, bytes->len, e);
+	return code == ERR_OK ? ERR_OK : err_add(e, "bundle %s", b->name);
+}
+
 /* Missing, cut short, changed by a failing disk: all the same. */
 static bool
 is_there(const char *path, const char *sha256, size_t size)
@@ -188,6 +210,7 @@ build(json_t **out, struct desk *d, const struct gate_job *job,
 	if (sign(d, a, b, e) != ERR_OK)
 		return err_as(e, ERR_UNAVAILABLE);
 	TRY(look(job, a, b, e));
+	TRY(start_module(job, a, b, e));
 	if (keep(out, d, a, e) != ERR_OK)
 		return err_as(e, ERR_IO);
 	return ERR_OK;

@@ -3,13 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bundler/bundle.h"
+#include "bundler/compile.h"
 #include "core/file.h"
 #include "core/mem.h"
 #include "policies/repo.h"
 #include "server/cli.h"
 #include "server/cli_client.h"
 #include "server/cli_key.h"
+#include "server/cli_local.h"
 #include "server/cli_table.h"
 #include "signing/digest.h"
 #include "signing/jws.h"
@@ -21,6 +22,10 @@ static const struct cli_option build_options[] = {
 	{ "signing-key", 0, "FILE", "private key; without it: unsigned" },
 	{ "key-id", 0, "ID", "the key's id, as engines know it" },
 	{ "signing-alg", 0, "NAME", "RS256 (default), ES256, ..." },
+	{ "opa", 0, "FILE",
+	    "for `compile`; default: EDICT_OPA, else from PATH" },
+	{ "best-effort", 0, NULL,
+	    "run it even where the sandbox is incomplete" },
 	{ "json", 0, NULL, "for machines" },
 	{ 0 },
 };
@@ -127,6 +132,29 @@ write_bundle(const struct cli_args *a, const struct bundle *b, struct err *e)
 	return ERR_OK;
 }
 
+/* With the engine of this machine. */
+static enum err_code
+compile(const struct cli_args *a, struct bundle **b, const struct tree *t,
+    const struct definition *d, const struct definition_bundle *chosen,
+    const struct bundle_means *means, struct err *e)
+{
+	struct cli_local local;
+	struct compile_means how = { .job = &local.job, .pack = means };
+	enum err_code code;
+
+	if (!definition_is_compiled(chosen))
+		return ERR_OK;
+	code = cli_local_open(&local, cli_value(a, "opa"),
+	    cli_given(a, "best-effort"), e);
+	local.job.tree = t;
+	if (code == ERR_OK)
+		code = cli_local_ask(&local, e);
+	if (code == ERR_OK)
+		code = compile_bundle(b, d, chosen, &how, e);
+	cli_local_close(&local);
+	return code;
+}
+
 static enum err_code
 build_from(const struct cli_args *a, const char *dir, struct err *e)
 {
@@ -142,6 +170,7 @@ build_from(const struct cli_args *a, const char *dir, struct err *e)
 	TRY(definition_read(&d, t, e));
 	TRY(choose(d, cli_value(a, "bundle"), &chosen, e));
 	TRY(bundle_plan_with(&b, t, chosen, &means, e));
+	TRY(compile(a, &b, t, d, chosen, &means, e));
 	return write_bundle(a, b, e);
 }
 
@@ -172,9 +201,10 @@ const struct cli_command cli_build = {
 	.summary = "build a bundle from a commit, as a server does",
 	.help =
 	    "Builds from a commit, never from uncommitted files, and runs no\n"
-	    "tests (`edict check` does). The same commit gives the same content\n"
-	    "digest as on a server, and with the same RS or HS key the same\n"
-	    "bytes.\n"
+	    "tests (`edict check` does). A bundle with `compile` in edict.yaml\n"
+	    "goes through `opa build`, with this machine's opa. The same commit\n"
+	    "gives the same content digest as on a server (if compiled: with\n"
+	    "the same opa), and with the same RS or HS key the same bytes.\n"
 	    "\n"
 	    "  edict build --bundle authz -o authz.tar.gz\n"
 	    "  edict build --bundle authz --signing-key ci.key --key-id ci",

@@ -7,16 +7,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bundler/bundle.h"
+#include "bundler/compile.h"
 #include "core/file.h"
 #include "core/mem.h"
-#include "policies/gate.h"
-#include "policies/gate_local.h"
 #include "policies/repo.h"
 #include "server/cli.h"
 #include "server/cli_client.h"
+#include "server/cli_local.h"
 #include "server/cli_table.h"
-#include "server/conf.h"
 
 /* ---- init ---- */
 
@@ -172,8 +170,7 @@ static const struct cli_option check_options[] = {
 };
 
 struct check {
-	char *work;
-	char *engine;
+	struct cli_local local;
 	struct tree *tree;
 	struct definition *definition;
 	struct verdict *verdict;
@@ -182,37 +179,10 @@ struct check {
 static void
 check_clear(struct check *k)
 {
-	struct err e = { 0 };
-
-	if (k->work != NULL && file_remove_tree(k->work, &e) != ERR_OK)
-		(void)fprintf(stderr, "edict check: %s\n", e.text);
-	mem_free(k->work);
-	mem_free(k->engine);
+	cli_local_close(&k->local);
 	tree_free(k->tree);
 	definition_free(k->definition);
 	verdict_free(k->verdict);
-}
-
-static enum err_code
-make_work(struct check *k, struct err *e)
-{
-	const char *base = getenv("TMPDIR");
-	char *real;
-
-	k->work = mem_printf("%s/edict-check-XXXXXX",
-	    base != NULL && *base != '\0' ? base : "/tmp");
-	if (mkdtemp(k->work) == NULL) {
-		(void)err_errno(e, "%s", k->work);
-		mem_free(STEAL(k->work));
-		return ERR_IO;
-	}
-	real = realpath(k->work, NULL);
-	if (real == NULL)
-		return err_errno(e, "%s", k->work);
-	mem_free(k->work);
-	k->work = mem_strdup(real);
-	free(real);
-	return ERR_OK;
 }
 
 static enum err_code
@@ -229,28 +199,11 @@ read_tree(struct check *k, const char *dir, const char *rev, struct err *e)
 }
 
 static enum err_code
-run_gate(struct check *k, bool best_effort, struct err *e)
+run_gate(struct check *k, struct err *e)
 {
-	const char *argv[] = { k->engine };
-	struct gate_local local = { .engine = argv,
-		.engine_count = 1,
-		.work = k->work,
-		.best_effort = best_effort };
-	struct gate_runner runner = gate_local_runner(&local);
-	struct gate_engine engine;
-	struct gate_minimum minimum = { 0 };
-	char sandbox[64];
-	struct gate_job job = { .repository = "(here)",
-		.tree = k->tree,
-		.work = k->work,
-		.engine = &engine,
-		.minimum = &minimum,
-		.sandbox = sandbox,
-		.runner = &runner };
-
-	gate_local_sandbox(sandbox);
-	TRY(gate_ask_engine(&engine, k->engine, &runner, k->work, e));
-	return gate_decide(&k->verdict, &job, k->definition, e);
+	k->local.job.tree = k->tree;
+	TRY(cli_local_ask(&k->local, e));
+	return gate_decide(&k->verdict, &k->local.job, k->definition, e);
 }
 
 static void
@@ -259,17 +212,35 @@ refuse(struct check *k, const char *stage, const struct err *reason)
 	enum gate_state state = reason->code == ERR_INVALID ||
 		reason->code == ERR_LIMIT || reason->code == ERR_CONFLICT
 	    ? GATE_FAILED
-	    : GATE_COULD_NOT_RUN;
+	    : reason->code == ERR_TIMEOUT ? GATE_TIMED_OUT
+					  : GATE_COULD_NOT_RUN;
 
 	verdict_free(k->verdict);
 	k->verdict = gate_refuse(state, stage, reason);
+}
+
+static void
+build_bundles(struct check *k)
+{
+	const struct bundle_means means = {
+		.threads = bundle_threads(BUNDLE_THREADS_MAX)
+	};
+	struct compile_means how = { .job = &k->local.job, .pack = &means };
+	struct bundle_set set = { 0 };
+	struct err e = { 0 };
+
+	if (bundle_plan_all_with(&set, k->tree, k->definition, &means, &e) !=
+	    ERR_OK)
+		refuse(k, "bundle", &e);
+	else if (compile_all(&set, k->definition, &how, &e) != ERR_OK)
+		refuse(k, "compile", &e);
+	bundle_set_clear(&set);
 }
 
 /* Every stage that a server has but signing; ends at the first that fails. */
 static void
 run_stages(struct check *k, const char *dir, const struct cli_args *a)
 {
-	struct bundle_set set = { 0 };
 	struct err e = { 0 };
 
 	if (read_tree(k, dir, cli_value(a, "rev"), &e) != ERR_OK) {
@@ -280,15 +251,12 @@ run_stages(struct check *k, const char *dir, const struct cli_args *a)
 		refuse(k, "definition", &e);
 		return;
 	}
-	if (run_gate(k, cli_given(a, "best-effort"), &e) != ERR_OK) {
+	if (run_gate(k, &e) != ERR_OK) {
 		refuse(k, "engine", &e);
 		return;
 	}
-	if (k->verdict->state != GATE_PASSED)
-		return;
-	if (bundle_plan_all(&set, k->tree, k->definition, &e) != ERR_OK)
-		refuse(k, "bundle", &e);
-	bundle_set_clear(&set);
+	if (k->verdict->state == GATE_PASSED)
+		build_bundles(k);
 }
 
 static void
@@ -342,17 +310,14 @@ check(int argc, char **argv)
 	struct check k = { 0 };
 	struct cli_args a;
 	struct err e = { 0 };
-	const char *opa;
 	int n = cli_parse(&a, &cli_check, argc, argv);
 
 	if (n != 0)
 		return n - 1;
 	if (a.rest_count > 1)
 		return cli_usage(&cli_check, "name one folder");
-	opa = cli_value(&a, "opa");
-	if (conf_find_engine(&k.engine, opa != NULL ? opa : "opa", &e) !=
-		ERR_OK ||
-	    make_work(&k, &e) != ERR_OK) {
+	if (cli_local_open(&k.local, cli_value(&a, "opa"),
+		cli_given(&a, "best-effort"), &e) != ERR_OK) {
 		check_clear(&k);
 		return client_fail(&a, &e);
 	}
@@ -378,7 +343,7 @@ const struct cli_command cli_check = {
 	.help =
 	    "Does what a server does with a commit, but for signing: hygiene,\n"
 	    "edict.yaml, `opa check --strict`, all tests, coverage where it is\n"
-	    "asked for, and whether bundles can be built. Takes the files as\n"
+	    "asked for, and whether bundles can be built and compiled. Takes the files as\n"
 	    "they are, committed or not; --rev takes a commit. Ends with status\n"
 	    "0 when it passes.\n"
 	    "\n"

@@ -283,6 +283,9 @@ print_facts(const json_t *c)
 	if (table_string(v, "reason") != NULL)
 		(void)printf("\n");
 	table_text(table_string(v, "reason"), 2, 40);
+	if (table_string(v, "note") != NULL)
+		(void)printf("note     ");
+	table_text(table_string(v, "note"), 0, 20);
 }
 
 static void

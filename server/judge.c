@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "bundler/bundle.h"
+#include "bundler/compile.h"
 #include "clusters/ledger.h"
 #include "core/clock.h"
 #include "core/file.h"
@@ -55,6 +56,8 @@ blame(const char *stage, enum err_code code)
 {
 	if (strcmp(stage, "engine") == 0)
 		return GATE_COULD_NOT_RUN;
+	if (strcmp(stage, "compile") == 0 && code == ERR_TIMEOUT)
+		return GATE_TIMED_OUT;
 	return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_CONFLICT
 	    ? GATE_FAILED
 	    : GATE_COULD_NOT_RUN;
@@ -322,18 +325,76 @@ build_one(struct judging *j, const struct bundle *b,
 	return ERR_OK;
 }
 
+/* What `compile` asks for. What opa made of the same input before, stands
+ * beside the contents. */
 static enum err_code
-build_all(struct judging *j, struct err *e)
+compile(struct judging *j, struct bundle_set *set,
+    const struct bundle_means *means, struct err *e)
 {
-	struct bundle_set set = { 0 };
-	const struct bundle_means means = means_of(j->w);
+	AUTO_STR kept =
+	    mem_printf("%s/contents/compiled", j->w->desk->conf->data_dir);
+	struct compile_means how = { .job = &j->job,
+		.pack = means,
+		.kept = kept };
+	enum err_code code = compile_all(set, j->definition, &how, e);
+
+	if (how.built > 0)
+		log_info("bundle.compiled",
+		    "repo=%s commit=%s compiled=%zu version=%s",
+		    j->w->conf->name, j->request->commit, how.built,
+		    j->w->engine.version);
+	return code;
+}
+
+/* Which modules nobody started here. */
+static void
+note_unstarted(struct judging *j, const struct bundle_set *set)
+{
+	struct buf text;
+	const char *between = "not started, since this opa has no WebAssembly: "
+			      "the modules of ";
+
+	mem_free(STEAL(j->verdict->note));
+	if (j->w->engine.wasm)
+		return;
+	buf_init(&text, GATE_REASON_MAX);
+	for (size_t i = 0; i < set->count; i++) {
+		if (!compile_has_wasm(set->bundles[i]))
+			continue;
+		buf_printf(&text, "%s%s", between, set->bundles[i]->name);
+		between = ", ";
+	}
+	if (text.len > 0)
+		j->verdict->note = mem_strdup(text.data);
+	buf_clear(&text);
+}
+
+static enum err_code
+plan_all(struct judging *j, struct bundle_set *set,
+    const struct bundle_means *means, struct err *e)
+{
 	enum err_code code =
-	    bundle_plan_all_with(&set, j->tree, j->definition, &means, e);
+	    bundle_plan_all_with(set, j->tree, j->definition, means, e);
 
 	if (code != ERR_OK) {
 		refuse(j, "bundle", e);
 		return code;
 	}
+	code = compile(j, set, means, e);
+	if (code == ERR_OK)
+		note_unstarted(j, set);
+	else
+		refuse(j, "compile", e);
+	return code;
+}
+
+static enum err_code
+build_all(struct judging *j, struct err *e)
+{
+	struct bundle_set set = { 0 };
+	const struct bundle_means means = means_of(j->w);
+	enum err_code code = plan_all(j, &set, &means, e);
+
 	j->bundles = json_array();
 	for (size_t i = 0; code == ERR_OK && i < set.count; i++) {
 		code = build_one(j, set.bundles[i], &means, e);

@@ -185,7 +185,7 @@ faults_say_where(void **state)
 		const char *yaml, *place, *what;
 	} cases[] = {
 		{ "bundle: {}\n", "edict.yaml:1:", "bundle" },
-		{ "bundles:\n  a: {compile: {target: rego}}\n",
+		{ "bundles:\n  a: {compiled: {target: rego}}\n",
 		    "edict.yaml:2:", "compile" },
 		{ "bundles:\n  A b: {}\n", "edict.yaml:2:", "A b" },
 		{ "bundles:\n  discovery: {}\n", "edict.yaml:2:", "reserved" },
@@ -282,6 +282,135 @@ faults_say_where(void **state)
 }
 
 static void
+compile_is_read(void **state)
+{
+	AUTO(definition, d) = good(
+	    "bundles:\n"
+	    "  a: {}\n"
+	    "  b: {compile: {optimize: 0, entrypoints: [b/allow]},\n"
+	    "    capabilities: ./schemas/input.json}\n"
+	    "  c: {compile: {optimize: 2, entrypoints: [c/allow, c/deny],\n"
+	    "    partial_namespace: made-up}}\n"
+	    "  d: {compile: {target: wasm, entrypoints: d,\n"
+	    "    prune_unused: true, wasm_include_print: true}}\n"
+	    "gate: {capabilities: v1.4.0}\n");
+
+	(void)state;
+	assert_false(definition_is_compiled(bundle(d, 0)));
+	assert_false(definition_is_compiled(bundle(d, 1)));
+	assert_true(definition_is_compiled(bundle(d, 2)));
+	assert_true(definition_is_compiled(bundle(d, 3)));
+	assert_string_equal(definition_capabilities(d, bundle(d, 0)), "v1.4.0");
+	assert_string_equal(definition_capabilities(d, bundle(d, 1)),
+	    "schemas/input.json");
+	assert_int_equal(bundle(d, 2)->compile.optimize, 2);
+	assert_int_equal(bundle(d, 2)->compile.entrypoints.count, 2);
+	assert_string_equal(bundle(d, 2)->compile.partial_namespace, "made-up");
+	assert_int_equal(bundle(d, 3)->compile.target, TARGET_WASM);
+	assert_true(bundle(d, 3)->compile.prune_unused);
+	assert_true(bundle(d, 3)->compile.wasm_include_print);
+}
+
+static void
+compile_says_what_is_wrong(void **state)
+{
+	static const struct {
+		const char *compile, *place, *what;
+	} cases[] = {
+		{ "{target: wasm}", ":3:14", "target wasm needs entrypoints" },
+		{ "{target: plan}", ":3:14", "target plan needs entrypoints" },
+		{ "{optimize: 1}", ":3:14", "optimize needs entrypoints" },
+		{ "{optimize: 3, entrypoints: [a/b]}", ":3:", "0 to 2" },
+		{ "{optimize: -1}", ":3:", "0 to 2" },
+		{ "{target: elf}", ":3:", "rego, wasm or plan" },
+		{ "{optimize: 1, entrypoints: [a]}", ":3:42", "no rule" },
+		{ "{target: wasm, entrypoints: [\"\"]}", ":3:", "package" },
+		{ "{target: wasm, entrypoints: [a//b]}", ":3:43", "package" },
+		{ "{target: wasm, entrypoints: [../b]}", ":3:43", "package" },
+		{ "{target: wasm, entrypoints: [a/b, a/b]}", ":3:48", "twice" },
+		{ "{optimize: 1, entrypoints: [a/b], prune_unused: true}",
+		    ":3:", "target rego" },
+		{ "{target: plan, entrypoints: [a/b], "
+		  "wasm_include_print: true}",
+		    ":3:", "target wasm" },
+		{ "{target: wasm, entrypoints: [a/b], partial_namespace: x}",
+		    ":3:", "without optimize" },
+		{ "{optimize: 1, entrypoints: [a/b], partial_namespace: x.y}",
+		    ":3:", "only letters" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		AUTO_STR yaml = mem_printf("bundles:\n  a:\n    compile: %s\n",
+		    cases[i].compile);
+		struct definition *d = NULL;
+		struct err e = { 0 };
+
+		assert_int_equal(read_text(&d, yaml, &e), ERR_INVALID);
+		if (strstr(e.text, cases[i].place) == NULL ||
+		    strstr(e.text, cases[i].what) == NULL)
+			fail_msg("%s-> %s", yaml, e.text);
+	}
+}
+
+static void
+capabilities_are_a_file_or_a_version(void **state)
+{
+	static const struct {
+		const char *capabilities, *what;
+	} cases[] = {
+		{ "nosuch.json", "no such file" },
+		{ "schemas", "is a folder" },
+		{ "policies/authz/a.rego", "a.rego:1:1" },
+		{ "v1.4", "no such file" },
+		{ "v1.4.x", "no such file" },
+		{ "../x", "no path" },
+		{ ".hidden/x.rego", "hidden" },
+	};
+	AUTO(definition, d) =
+	    good("bundles: {a: {capabilities: v0.60.0}}\n"
+		 "gate: {capabilities: schemas/input.json}\n");
+
+	(void)state;
+	assert_string_equal(definition_capabilities(d, bundle(d, 0)),
+	    "v0.60.0");
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		AUTO_STR yaml = mem_printf("bundles:\n  a:\n    capabilities: "
+					   "%s\n",
+		    cases[i].capabilities);
+		struct definition *none = NULL;
+		struct err e = { 0 };
+
+		assert_int_equal(read_text(&none, yaml, &e), ERR_INVALID);
+		if (strstr(e.text, "edict.yaml:3:19") == NULL ||
+		    strstr(e.text, cases[i].what) == NULL)
+			fail_msg("%s-> %s", yaml, e.text);
+	}
+}
+
+static void
+entrypoints_are_limited(void **state)
+{
+	(void)state;
+	for (size_t more = 0; more < 2; more++) {
+		AUTO_BUF yaml = { 0 };
+		struct definition *d = NULL;
+		struct err e = { 0 };
+
+		buf_init(&yaml, 1 << 20);
+		buf_add_str(&yaml,
+		    "bundles:\n  a:\n    compile: {target: plan, "
+		    "entrypoints: [");
+		for (size_t i = 0; i < DEFINITION_ENTRYPOINTS_MAX + more; i++)
+			buf_printf(&yaml, "a/b%zu,", i);
+		buf_add_str(&yaml, "]}\n");
+		assert_int_equal(read_text(&d, yaml.data, &e),
+		    more ? ERR_INVALID : ERR_OK);
+		definition_free(d);
+	}
+}
+
+static void
 all_faults_are_told(void **state)
 {
 	struct definition *d = NULL;
@@ -345,6 +474,10 @@ main(void)
 		cmocka_unit_test(everything_is_read),
 		cmocka_unit_test(a_manifest_may_come_from_a_folder),
 		cmocka_unit_test(faults_say_where),
+		cmocka_unit_test(compile_is_read),
+		cmocka_unit_test(compile_says_what_is_wrong),
+		cmocka_unit_test(capabilities_are_a_file_or_a_version),
+		cmocka_unit_test(entrypoints_are_limited),
 		cmocka_unit_test(all_faults_are_told),
 		cmocka_unit_test(too_large_is_refused),
 		cmocka_unit_test(the_reference_names_every_key),

@@ -1,0 +1,259 @@
+#include "bundler/compile.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "bundler/compile_kept.h"
+#include "bundler/compile_read.h"
+#include "core/mem.h"
+#include "signing/digest.h"
+
+/* Work in hand for one bundle. */
+struct compiling {
+	const struct definition *d;
+	const struct definition_bundle *of;
+	struct compile_means *means;
+	const char *capabilities; /* or NULL */
+	char *namespace;
+};
+
+static char *
+namespace_of(const struct definition_bundle *of)
+{
+	char *text;
+
+	if (of->compile.partial_namespace != NULL)
+		return mem_strdup(of->compile.partial_namespace);
+	text = mem_printf("partial_%s", of->name);
+	/* opa gives its own, changing names to files of other packages. */
+	for (char *s = text; *s != '\0'; s++) {
+		if (*s == '.' || *s == '-')
+			*s = '_';
+	}
+	return text;
+}
+
+/* ---- which input it was ---- */
+
+static void
+add_text(struct digest *g, const char *text)
+{
+	digest_add_piece(g, text, strlen(text));
+}
+
+static void
+add_settings(struct digest *g, const struct definition_compile *s)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof text, "%d %d %d %d %zu", s->target,
+	    (int)s->optimize, s->prune_unused, s->wasm_include_print,
+	    s->entrypoints.count);
+	add_text(g, text);
+	for (size_t i = 0; i < s->entrypoints.count; i++)
+		add_text(g, s->entrypoints.items[i]);
+}
+
+static enum err_code
+add_capabilities(struct digest *g, const struct tree *t, const char *name,
+    struct err *e)
+{
+	const struct tree_entry *file = NULL;
+	AUTO_BUF text = { 0 };
+
+	add_text(g, name != NULL ? name : "");
+	if (name != NULL && !definition_capabilities_is_version(name))
+		file = tree_find(t, name);
+	if (file == NULL)
+		return ERR_OK;
+	buf_init(&text, DEFINITION_CAPABILITIES_MAX);
+	TRY(tree_read(t, file, &text, e));
+	TRY(buf_check(&text, name, e));
+	digest_add_piece(g, text.data, text.len);
+	return ERR_OK;
+}
+
+static enum err_code
+key_of(char out[DIGEST_HEX_SIZE], const struct compiling *c,
+    const struct bundle *plain, struct err *e)
+{
+	const struct gate_engine *engine = c->means->job->engine;
+	struct digest *g = digest_new();
+	enum err_code code;
+
+	add_text(g, "compile 1");
+	add_text(g, plain->content);
+	add_settings(g, &c->of->compile);
+	add_text(g, c->namespace);
+	add_text(g, engine->version);
+	add_text(g, engine->digest);
+	code = add_capabilities(g, c->means->job->tree, c->capabilities, e);
+	digest_end(g, out);
+	return code;
+}
+
+/* ---- opa ---- */
+
+static enum err_code
+run_opa(struct buf *out, const struct compiling *c, const struct bundle *from,
+    const struct definition_compile *settings, struct err *e)
+{
+	struct gate_compile g = { .settings = settings,
+		.partial_namespace = c->namespace,
+		.capabilities = c->capabilities,
+		.rego_version = from->rego_version };
+	AUTO_BUF packed = { 0 };
+
+	buf_init(&packed, (size_t)BUNDLE_SIZE_MAX);
+	TRY(bundle_pack_with(&packed, from, c->means->pack, e));
+	g.bundle = packed.data;
+	g.len = packed.len;
+	return gate_compile(out, c->means->job, &g, e);
+}
+
+static enum err_code
+read_result(struct bundle **out, const struct compiling *c,
+    const struct bundle *from, const struct buf *result, struct err *e)
+{
+	const struct compile_reading r = { .from = from,
+		.commit = &c->means->job->tree->commit,
+		.engine = c->means->job->engine->version,
+		.namespace = c->of->compile.optimize > 0 ? c->namespace
+							 : NULL };
+
+	return compile_read(out, &r, result->data, result->len, e);
+}
+
+/* A module is made from the optimised policies after they were put in order:
+ * what opa would make of them in one go holds its names in an order of its own
+ * choice. */
+static enum err_code
+build_once(struct bundle **out, struct buf *result, const struct compiling *c,
+    const struct bundle *plain, struct err *e)
+{
+	struct definition_compile settings = c->of->compile;
+	AUTO(bundle, optimised) = NULL;
+
+	if (settings.target != TARGET_REGO && settings.optimize > 0) {
+		settings.target = TARGET_REGO;
+		settings.prune_unused = false;
+		settings.wasm_include_print = false;
+		TRY(run_opa(result, c, plain, &settings, e));
+		TRY(read_result(&optimised, c, plain, result, e));
+		settings = c->of->compile;
+		settings.optimize = 0;
+	}
+	TRY(run_opa(result, c, optimised != NULL ? optimised : plain, &settings,
+	    e));
+	return read_result(out, c, plain, result, e);
+}
+
+static enum err_code
+build_twice(struct bundle **out, struct buf *result, const struct compiling *c,
+    const struct bundle *plain, struct err *e)
+{
+	AUTO(bundle, first) = NULL;
+	AUTO(bundle, second) = NULL;
+
+	TRY(build_once(&first, result, c, plain, e));
+	TRY(build_once(&second, result, c, plain, e));
+	if (strcmp(first->content, second->content) != 0)
+		return err_set(e, ERR_INVALID,
+		    "opa build made two different bundles of the same files, as "
+		    "it may with several entrypoints and optimize; give each "
+		    "entrypoint a bundle of its own, or set optimize: 0");
+	*out = STEAL(first);
+	return ERR_OK;
+}
+
+static enum err_code
+build(struct bundle **out, const struct compiling *c,
+    const struct bundle *plain, struct err *e)
+{
+	AUTO_BUF result = { 0 };
+	char key[DIGEST_HEX_SIZE];
+
+	TRY(key_of(key, c, plain, e));
+	if (compile_kept_get(&result, c->means->kept, key) &&
+	    read_result(out, c, plain, &result, NULL) == ERR_OK)
+		return ERR_OK;
+	TRY(build_twice(out, &result, c, plain, e));
+	c->means->built++;
+	return compile_kept_put(c->means->kept, key, &result, e);
+}
+
+enum err_code
+compile_bundle(struct bundle **b, const struct definition *d,
+    const struct definition_bundle *of, struct compile_means *means,
+    struct err *e)
+{
+	struct compiling c = { .d = d,
+		.of = of,
+		.means = means,
+		.capabilities = definition_capabilities(d, of) };
+	struct bundle *compiled = NULL;
+	enum err_code code;
+
+	if (!definition_is_compiled(of))
+		return ERR_OK;
+	c.namespace = namespace_of(of);
+	code = build(&compiled, &c, *b, e);
+	mem_free(c.namespace);
+	if (code != ERR_OK)
+		return err_add(e, "bundle %s", of->name);
+	bundle_free(*b);
+	*b = compiled;
+	return ERR_OK;
+}
+
+enum err_code
+compile_all(struct bundle_set *set, const struct definition *d,
+    struct compile_means *means, struct err *e)
+{
+	const struct definition_bundle *bundles = d->bundles.items;
+
+	for (size_t i = 0; i < set->count; i++)
+		TRY(compile_bundle(&set->bundles[i], d, &bundles[i], means, e));
+	return bundle_set_check(set, d, e);
+}
+
+/* ---- afterwards ---- */
+
+bool
+compile_has_wasm(const struct bundle *b)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		if (strcmp(b->files[i].path, COMPILE_WASM_FILE) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum err_code
+compile_pack_without_wasm(struct buf *out, const struct bundle *b,
+    struct err *e)
+{
+	struct bundle rest = *b;
+	AUTO_BUF manifest = { 0 };
+	enum err_code code = ERR_OK;
+
+	rest.count = 0;
+	rest.files = mem_array(b->count, sizeof *rest.files);
+	buf_init(&manifest, (size_t)BUNDLE_SIZE_MAX);
+	for (size_t i = 0; i < b->count; i++) {
+		struct bundle_file f = b->files[i];
+
+		if (strcmp(f.path, COMPILE_WASM_FILE) == 0)
+			continue;
+		if (strcmp(f.path, ".manifest") == 0) {
+			code = compile_strip_manifest(&manifest, &f, e);
+			f.data = manifest.data;
+			f.len = manifest.len;
+		}
+		rest.files[rest.count++] = f;
+	}
+	if (code == ERR_OK)
+		code = bundle_pack(out, &rest, e);
+	mem_free(rest.files);
+	return code;
+}
