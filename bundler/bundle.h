@@ -116,11 +116,14 @@ enum err_code bundle_pack(struct buf *out, const struct bundle *b,
 enum err_code bundle_pack_with(struct buf *out, const struct bundle *b,
     const struct bundle_means *means, struct err *e) MUST_CHECK;
 
-/* Signed: a gzip member with .signatures.json, then the content's bytes
+/* Signed: gzip members with .signatures.json, then the content's bytes
  * unchanged. So signing needs neither Git nor the files. */
 enum err_code bundle_sign_pack(struct buf *out, const void *content,
     size_t content_len, const char *jws, size_t jws_len, struct err *e)
     MUST_CHECK;
+enum err_code bundle_sign_pack_with(struct buf *out, const void *content,
+    size_t content_len, const char *jws, size_t jws_len,
+    const struct bundle_means *means, struct err *e) MUST_CHECK;
 
 /* The list to sign, borrowed names; the caller frees it with mem_free. */
 struct jws_file *bundle_jws_files(const struct bundle *b);

@@ -1,319 +1,12 @@
 #include "bundler/pack.h"
 
-#include <archive.h>
-#include <archive_entry.h>
-#include <assert.h>
-#include <errno.h>
-#include <libdeflate.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 
-#include "bundler/cache.h"
-#include "bundler/crew.h"
+#include "bundler/pack_member.h"
 #include "core/mem.h"
 #include "core/names.h"
-#include "signing/digest.h"
 
-enum { TAR_BLOCK = 512, TAR_END = 2 * TAR_BLOCK };
-
-/* Read from disk once and kept: a confined process cannot read it later. */
-static pthread_once_t locale_once = PTHREAD_ONCE_INIT;
-static locale_t locale_utf8;
-
-static void
-locale_load(void)
-{
-	locale_utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-}
-
-enum err_code
-bundle_get_ready(struct err *e)
-{
-	if (pthread_once(&locale_once, locale_load) != 0)
-		assert(0 && "pthread_once");
-	if (locale_utf8 == (locale_t)0)
-		return err_set(e, ERR_UNSUPPORTED,
-		    "this system has no locale C.UTF-8, which archives need");
-	return ERR_OK;
-}
-
-enum err_code
-pack_locale_enter(struct pack_locale *l, struct err *e)
-{
-	TRY(bundle_get_ready(e));
-	l->before = uselocale(locale_utf8);
-	return ERR_OK;
-}
-
-void
-pack_locale_leave(struct pack_locale *l)
-{
-	(void)uselocale(l->before);
-}
-
-static la_ssize_t
-take(struct archive *a, void *arg, const void *data, size_t len)
-{
-	struct buf *out = arg;
-
-	buf_add(out, data, len);
-	if (out->overflow) {
-		archive_set_error(a, EFBIG, "too large");
-		return -1;
-	}
-	return (la_ssize_t)len;
-}
-
-static int
-start(struct archive *a, struct buf *out)
-{
-	int worst = archive_write_set_format_pax_restricted(a);
-
-	if (worst == ARCHIVE_OK)
-		worst = archive_write_add_filter_none(a);
-	/* No padding after the end blocks. */
-	if (worst == ARCHIVE_OK)
-		worst = archive_write_set_bytes_per_block(a, 64 * 1024);
-	if (worst == ARCHIVE_OK)
-		worst = archive_write_set_bytes_in_last_block(a, 1);
-	if (worst == ARCHIVE_OK)
-		worst = archive_write_open(a, out, NULL, take, NULL);
-	return worst;
-}
-
-static int
-add_file(struct archive *a, struct archive_entry *entry,
-    const struct bundle_file *file)
-{
-	int worst;
-
-	archive_entry_clear(entry);
-	archive_entry_set_pathname(entry, file->path);
-	archive_entry_set_filetype(entry, AE_IFREG);
-	archive_entry_set_perm(entry, 0644);
-	archive_entry_set_size(entry, (la_int64_t)file->len);
-	archive_entry_set_mtime(entry, 0, 0);
-	archive_entry_set_uid(entry, 0);
-	archive_entry_set_gid(entry, 0);
-	worst = archive_write_header(a, entry);
-	if (worst != ARCHIVE_OK)
-		return worst;
-	if (file->len > 0 &&
-	    archive_write_data(a, file->data, file->len) !=
-		(la_ssize_t)file->len)
-		return ARCHIVE_FATAL;
-	return ARCHIVE_OK;
-}
-
-static int
-add_files(struct archive *a, const struct bundle_file *const *files,
-    size_t count)
-{
-	struct archive_entry *entry = archive_entry_new();
-	int worst = ARCHIVE_OK;
-
-	for (size_t i = 0; i < count && worst == ARCHIVE_OK; i++)
-		worst = add_file(a, entry, files[i]);
-	archive_entry_free(entry);
-	return worst;
-}
-
-static void
-cut_end(struct buf *out)
-{
-	static const char zeros[TAR_END];
-
-	assert(out->len >= TAR_END &&
-	    memcmp(out->data + out->len - TAR_END, zeros, TAR_END) == 0);
-	out->len -= TAR_END;
-	out->data[out->len] = '\0';
-}
-
-static enum err_code
-write_tar(struct buf *out, const struct bundle_file *const *files, size_t count,
-    struct err *e)
-{
-	struct archive *a = archive_write_new();
-	enum err_code code = ERR_OK;
-	int worst;
-
-	if (a == NULL)
-		return err_set(e, ERR_IO, "archive: cannot start");
-	worst = start(a, out);
-	if (worst == ARCHIVE_OK)
-		worst = add_files(a, files, count);
-	if (worst == ARCHIVE_OK)
-		worst = archive_write_close(a);
-	if (worst != ARCHIVE_OK)
-		code = err_set(e, out->overflow ? ERR_LIMIT : ERR_IO,
-		    "archive: %s",
-		    archive_error_string(a) != NULL ? archive_error_string(a)
-						    : "cannot be written");
-	/* What a failed write left behind must not reach a freed buffer. */
-	if (worst != ARCHIVE_OK)
-		archive_write_fail(a);
-	archive_write_free(a);
-	return code;
-}
-
-/* -- what needs no library ------------------------------------------------ */
-
-/* POSIX.1-1988 ustar. */
-struct header {
-	char name[100];
-	char mode[8], uid[8], gid[8];
-	char size[12], mtime[12];
-	char checksum[8];
-	char type;
-	char link[100];
-	char magic[6], version[2];
-	char user[32], group[32];
-	char major[8], minor[8];
-	char prefix[155];
-	char padding[12];
-};
-static_assert(sizeof(struct header) == TAR_BLOCK, "a header is one block");
-
-/* Digits to the field's end but for one byte, which is `last`. */
-static void
-put_octal(char *field, size_t digits, uint64_t n, char last)
-{
-	field[digits] = last;
-	while (digits-- > 0) {
-		field[digits] = (char)('0' + (n & 7));
-		n >>= 3;
-	}
-}
-
-static bool
-is_simple(const struct bundle_file *file)
-{
-	size_t len = strlen(file->path);
-
-	for (size_t i = 0; i < len; i++) {
-		if (file->path[i] <= ' ' || file->path[i] >= 0x7f)
-			return false;
-	}
-	return len <= sizeof((struct header *)0)->name &&
-	    file->len < (UINT64_C(1) << 33);
-}
-
-/* The same bytes as libarchive writes. */
-static void
-fill_header(struct header *h, const struct bundle_file *file)
-{
-	const unsigned char *bytes = (const unsigned char *)h;
-	uint64_t sum = 0;
-
-	memset(h, 0, sizeof *h);
-	memcpy(h->name, file->path, strlen(file->path));
-	put_octal(h->mode, 6, 0644, ' ');
-	put_octal(h->uid, 6, 0, ' ');
-	put_octal(h->gid, 6, 0, ' ');
-	put_octal(h->size, 11, file->len, ' ');
-	put_octal(h->mtime, 11, 0, ' ');
-	memset(h->checksum, ' ', sizeof h->checksum);
-	h->type = '0';
-	memcpy(h->magic, "ustar", sizeof h->magic);
-	memset(h->version, '0', sizeof h->version);
-	put_octal(h->major, 6, 0, ' ');
-	put_octal(h->minor, 6, 0, ' ');
-	for (size_t i = 0; i < sizeof *h; i++)
-		sum += bytes[i];
-	put_octal(h->checksum, 6, sum, '\0');
-}
-
-static size_t
-tar_size(const struct bundle_file *file)
-{
-	return TAR_BLOCK + (file->len + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-}
-
-static void
-add_simple(struct buf *out, const struct bundle_file *file)
-{
-	size_t size = tar_size(file);
-	char *room = buf_reserve(out, size);
-	struct header h;
-
-	if (room == NULL)
-		return;
-	fill_header(&h, file);
-	memcpy(room, &h, sizeof h);
-	if (file->len > 0)
-		memcpy(room + sizeof h, file->data, file->len);
-	memset(room + sizeof h + file->len, 0, size - sizeof h - file->len);
-	buf_commit(out, size);
-}
-
-static enum err_code
-add_odd(struct buf *out, const struct bundle_file *file, struct err *e)
-{
-	struct pack_locale locale;
-	enum err_code code;
-
-	TRY(pack_locale_enter(&locale, e));
-	code = write_tar(out, &file, 1, e);
-	pack_locale_leave(&locale);
-	if (code == ERR_OK)
-		cut_end(out);
-	return code;
-}
-
-enum err_code
-pack_tar(struct buf *out, const struct bundle_file *const *files, size_t count,
-    bool end, struct err *e)
-{
-	static const char zeros[TAR_END];
-
-	for (size_t i = 0; i < count; i++) {
-		if (is_simple(files[i]))
-			add_simple(out, files[i]);
-		else
-			TRY(add_odd(out, files[i], e));
-	}
-	if (end)
-		buf_add(out, zeros, sizeof zeros);
-	return buf_check(out, "archive", e);
-}
-
-static enum err_code
-compress(struct libdeflate_compressor *c, struct buf *out, const void *data,
-    size_t len, struct err *e)
-{
-	size_t bound = libdeflate_gzip_compress_bound(c, len), written;
-	char *room = buf_reserve(out, bound);
-
-	if (room == NULL)
-		return err_set(e, ERR_LIMIT, "gzip: larger than %zu bytes",
-		    out->max);
-	written = libdeflate_gzip_compress(c, data, len, room, bound);
-	assert(written > 0);
-	buf_commit(out, written);
-	return ERR_OK;
-}
-
-static enum err_code
-gzip(struct buf *out, const void *data, size_t len, int level, struct err *e)
-{
-	struct libdeflate_compressor *c = libdeflate_alloc_compressor(level);
-	enum err_code code;
-
-	if (c == NULL)
-		return err_set(e, ERR_IO, "gzip: cannot start");
-	code = compress(c, out, data, len, e);
-	libdeflate_free_compressor(c);
-	return code;
-}
-
-enum err_code
-pack_gzip(struct buf *out, const void *data, size_t len, struct err *e)
-{
-	return gzip(out, data, len, PACK_LEVEL, e);
-}
-
-/* -- parts ---------------------------------------------------------------- */
+enum { LISTING_MAX = 512 << 20 };
 
 /* FNV-1a, and its high bits, which are spread best. */
 static bool
@@ -333,7 +26,7 @@ pack_part(const struct bundle_file *const *files, size_t count)
 	size_t size = 0, n = 0;
 
 	while (n < count) {
-		size += tar_size(files[n++]);
+		size += pack_tar_size(files[n++]);
 		if (size >= PACK_PART_MAX ||
 		    (n < count && size >= PACK_PART_MIN &&
 			chosen(files[n]->path)))
@@ -342,202 +35,126 @@ pack_part(const struct bundle_file *const *files, size_t count)
 	return n;
 }
 
+/* -- the content ---------------------------------------------------------- */
+
 struct part {
 	const struct bundle_file *const *files;
-	size_t count;
-	bool end;  /* of the tar */
-	bool kept; /* in the cache, under this key */
-	char key[DIGEST_HEX_SIZE];
-	const struct cache_member *known; /* from there */
-	struct buf bytes;                 /* else: compressed now */
-	enum err_code code;
-	struct err error;
+	size_t count; /* none: the end of the tar */
 };
 
-struct packing {
-	const struct bundle_means *means;
+struct content {
 	const struct bundle_file **order;
 	struct part *parts;
-	size_t count;
-	size_t unknown; /* to be compressed */
-	atomic_size_t next;
+	struct pack_members members; /* one for each part */
 };
 
 /* The manifest goes first, so that a reader sees it before all else. */
 static const struct bundle_file **
-in_order(const struct bundle *b)
+in_order(const struct bundle *b, bool *manifest)
 {
 	const struct bundle_file **order =
 	    mem_array(b->count + 1, sizeof *order);
-	size_t filled = 0;
+	size_t filled = 1;
 
-	for (int first = 1; first >= 0; first--) {
-		for (size_t i = 0; i < b->count; i++) {
-			bool manifest =
-			    strcmp(b->files[i].path, MANIFEST_FILE) == 0;
+	*manifest = false;
+	for (size_t i = 0; i < b->count; i++) {
+		const struct bundle_file *file = &b->files[i];
 
-			if (manifest == (first == 1))
-				order[filled++] = &b->files[i];
+		if (!*manifest && strcmp(file->path, MANIFEST_FILE) == 0) {
+			*manifest = true;
+			order[0] = file;
+		} else {
+			order[filled++] = file;
 		}
 	}
+	if (!*manifest)
+		memmove(order, order + 1, b->count * sizeof *order);
 	return order;
 }
 
 static void
-add_part(struct packing *p, size_t first, size_t count, bool kept)
+add_part(struct content *c, size_t first, size_t count, bool kept)
 {
-	p->parts[p->count++] = (struct part){ .files = &p->order[first],
-		.count = count,
-		.end = count == 0,
-		.kept = kept };
+	size_t i = c->members.count++;
+
+	c->parts[i] = (struct part){ &c->order[first], count };
+	c->members.list[i].kept = kept;
 }
 
 static void
-divide(struct packing *p, const struct bundle *b)
+divide(struct content *c, const struct bundle *b)
 {
 	size_t at = 0, count;
+	bool manifest;
 
-	p->order = in_order(b);
-	p->parts = mem_array(b->count + 2, sizeof *p->parts);
-	if (b->count > 0 && strcmp(p->order[0]->path, MANIFEST_FILE) == 0)
-		add_part(p, at++, 1, false);
+	c->order = in_order(b, &manifest);
+	c->parts = mem_array(b->count + 2, sizeof *c->parts);
+	c->members.list = mem_array(b->count + 2, sizeof *c->members.list);
+	if (manifest)
+		add_part(c, at++, 1, false);
 	for (; at < b->count; at += count) {
-		count = pack_part(&p->order[at], b->count - at);
-		add_part(p, at, count, p->means->cache != NULL);
+		count = pack_part(&c->order[at], b->count - at);
+		add_part(c, at, count, true);
 	}
-	add_part(p, at, 0, false);
+	add_part(c, at, 0, false);
 }
 
-static void
-find_part(struct packing *p, struct part *part)
-{
-	struct digest *d = digest_new();
-
-	for (size_t i = 0; i < part->count; i++) {
-		const struct bundle_file *f = part->files[i];
-
-		digest_add(d, f->hash, sizeof f->hash);
-		digest_add(d, f->path, strlen(f->path) + 1);
-	}
-	digest_end(d, part->key);
-	part->known = cache_member(p->means->cache, part->key);
-}
-
-static void
-find_parts(struct packing *p)
-{
-	if (p->means->cache != NULL)
-		cache_begin(p->means->cache);
-	for (size_t i = 0; i < p->count; i++) {
-		if (p->parts[i].kept)
-			find_part(p, &p->parts[i]);
-		p->unknown += p->parts[i].known == NULL;
-	}
-}
-
+/* Hashes and names say all of what a part is made from. */
 static enum err_code
-write_part(struct part *part, struct libdeflate_compressor *c, struct buf *tar)
+name_parts(struct content *c, struct err *e)
 {
-	struct buf *out = &part->bytes;
+	AUTO_BUF listing = { 0 };
 
-	if (c == NULL)
-		return err_set(&part->error, ERR_IO, "gzip: cannot start");
-	buf_reset(tar);
-	TRY(pack_tar(tar, part->files, part->count, part->end, &part->error));
-	buf_init(out, PACK_SIZE_MAX);
-	TRY(compress(c, out, tar->data, tar->len, &part->error));
-	/* Room was made for the worst case; hold what it takes. */
-	out->cap = out->len + 1;
-	out->data = mem_grow(out->data, out->cap, 1);
-	return ERR_OK;
-}
+	buf_init(&listing, LISTING_MAX);
+	for (size_t i = 0; i < c->members.count; i++) {
+		const struct part *part = &c->parts[i];
 
-static void
-write_share(void *arg, unsigned int who)
-{
-	struct packing *p = arg;
-	struct libdeflate_compressor *c =
-	    libdeflate_alloc_compressor(PACK_LEVEL);
-	AUTO_BUF tar = { 0 };
-	size_t i;
+		buf_reset(&listing);
+		for (size_t k = 0; k < part->count; k++) {
+			const struct bundle_file *f = part->files[k];
 
-	(void)who;
-	buf_init(&tar, PACK_TAR_MAX);
-	while ((i = atomic_fetch_add(&p->next, 1)) < p->count) {
-		if (p->parts[i].known == NULL)
-			p->parts[i].code = write_part(&p->parts[i], c, &tar);
-	}
-	libdeflate_free_compressor(c);
-}
-
-static enum err_code
-join(struct packing *p, struct buf *out, struct err *e)
-{
-	size_t len = 0;
-	char *room;
-
-	for (size_t i = 0; i < p->count; i++) {
-		if (p->parts[i].code != ERR_OK)
-			return err_set(e, p->parts[i].code, "%s",
-			    p->parts[i].error.text);
-		len += p->parts[i].known != NULL ? p->parts[i].known->len
-						 : p->parts[i].bytes.len;
-	}
-	room = buf_reserve(out, len);
-	if (room == NULL)
-		return err_set(e, ERR_LIMIT, "larger than %zu bytes", out->max);
-	for (size_t i = 0; i < p->count; i++) {
-		const struct part *part = &p->parts[i];
-
-		if (part->known != NULL)
-			buf_add(out, part->known->data, part->known->len);
-		else
-			buf_add(out, part->bytes.data, part->bytes.len);
+			buf_add(&listing, f->hash, sizeof f->hash);
+			buf_add(&listing, f->path, strlen(f->path) + 1);
+		}
+		TRY(buf_check(&listing, "names of a part", e));
+		digest_hex(c->members.list[i].key, listing.data, listing.len);
 	}
 	return ERR_OK;
 }
 
-static void
-keep_parts(struct packing *p)
+static enum err_code
+part_text(void *arg, size_t i, struct buf *room, const char **text, size_t *len,
+    struct err *e)
 {
-	for (size_t i = 0; i < p->count; i++) {
-		const struct part *part = &p->parts[i];
+	const struct content *c = arg;
+	const struct part *part = &c->parts[i];
 
-		if (part->kept && part->known == NULL)
-			cache_add_member(p->means->cache, part->key,
-			    part->bytes.data, part->bytes.len);
-	}
+	TRY(pack_tar(room, part->files, part->count, part->count == 0, e));
+	*text = room->data;
+	*len = room->len;
+	return ERR_OK;
 }
-
-static void
-packing_clear(struct packing *p)
-{
-	for (size_t i = 0; i < p->count; i++)
-		buf_clear(&p->parts[i].bytes);
-	mem_free(p->parts);
-	mem_free(p->order);
-}
-
-/* Below this number a thread costs more than it saves. */
-enum { SHARED_PARTS = 5 };
 
 enum err_code
 bundle_pack_with(struct buf *out, const struct bundle *b,
     const struct bundle_means *means, struct err *e)
 {
-	struct packing p = { .means = means };
-	enum err_code code;
+	struct content c = { .members = { .means = means,
+				 .level = PACK_LEVEL,
+				 .text = part_text,
+				 .arg = &c } };
+	enum err_code code = ERR_OK;
 
-	divide(&p, b);
-	find_parts(&p);
-	crew_run(p.unknown >= SHARED_PARTS ? means->threads : 1, write_share,
-	    &p);
-	code = join(&p, out, e);
+	divide(&c, b);
+	if (means->cache != NULL)
+		code = name_parts(&c, e);
 	if (code == ERR_OK)
-		keep_parts(&p);
-	else
+		code = pack_members(out, &c.members, e);
+	if (code != ERR_OK)
 		err_add(e, "bundle %s", b->name);
-	packing_clear(&p);
+	pack_members_clear(&c.members);
+	mem_free(c.parts);
+	mem_free(c.order);
 	return code;
 }
 
@@ -549,23 +166,99 @@ bundle_pack(struct buf *out, const struct bundle *b, struct err *e)
 	return bundle_pack_with(out, b, &alone, e);
 }
 
+/* -- the signature's file -------------------------------------------------- */
+
+struct signature {
+	struct buf tar;
+	struct pack_members members; /* each of PACK_SIGNATURE_PART bytes */
+};
+
+static enum err_code
+write_signature(struct buf *tar, const char *jws, size_t len, struct err *e)
+{
+	static char name[] = SIGNATURES_FILE;
+	struct bundle_file file = { .path = name, .len = jws_wrapped(len) };
+
+	if (len > JWS_SIZE_MAX)
+		return err_set(e, ERR_LIMIT, "%s: larger than %d bytes", name,
+		    JWS_SIZE_MAX);
+	if (buf_reserve(tar, pack_tar_size(&file)) == NULL)
+		return buf_check(tar, name, e);
+	pack_tar_header(tar, &file);
+	jws_wrap(tar, jws, len);
+	pack_tar_fill(tar, file.len);
+	return buf_check(tar, name, e);
+}
+
+static enum err_code
+signature_text(void *arg, size_t i, struct buf *room, const char **text,
+    size_t *len, struct err *e)
+{
+	const struct signature *s = arg;
+	size_t left = s->tar.len - i * PACK_SIGNATURE_PART;
+
+	(void)room;
+	(void)e;
+	*text = s->tar.data + i * PACK_SIGNATURE_PART;
+	*len = left < PACK_SIGNATURE_PART ? left : PACK_SIGNATURE_PART;
+	return ERR_OK;
+}
+
+static void
+name_pieces(struct signature *s)
+{
+	for (size_t i = 0; i < s->members.count; i++) {
+		struct pack_member *member = &s->members.list[i];
+		const char *text = NULL;
+		size_t len = 0;
+
+		if (signature_text(s, i, NULL, &text, &len, NULL) == ERR_OK)
+			digest_hex(member->key, text, len);
+		/* The last one holds the signature, which never comes again. */
+		member->kept = i + 1 < s->members.count;
+	}
+}
+
+static enum err_code
+pack_signature(struct buf *out, struct signature *s, const char *jws,
+    size_t len, struct err *e)
+{
+	TRY(write_signature(&s->tar, jws, len, e));
+	s->members.count =
+	    (s->tar.len + PACK_SIGNATURE_PART - 1) / PACK_SIGNATURE_PART;
+	s->members.list = mem_array(s->members.count, sizeof *s->members.list);
+	if (s->members.means->cache != NULL)
+		name_pieces(s);
+	return pack_members(out, &s->members, e);
+}
+
+enum err_code
+bundle_sign_pack_with(struct buf *out, const void *content, size_t content_len,
+    const char *jws, size_t jws_len, const struct bundle_means *means,
+    struct err *e)
+{
+	struct signature s = { .members = { .means = means,
+				   .level = PACK_LEVEL_SIGNATURES,
+				   .text = signature_text,
+				   .arg = &s } };
+	enum err_code code;
+
+	buf_init(&s.tar, PACK_TAR_MAX);
+	code = pack_signature(out, &s, jws, jws_len, e);
+	pack_members_clear(&s.members);
+	buf_clear(&s.tar);
+	if (code != ERR_OK)
+		return code;
+	buf_add(out, content, content_len);
+	return buf_check(out, "signed bundle", e);
+}
+
 enum err_code
 bundle_sign_pack(struct buf *out, const void *content, size_t content_len,
     const char *jws, size_t jws_len, struct err *e)
 {
-	static char name[] = SIGNATURES_FILE;
-	struct bundle_file file = { .path = name };
-	const struct bundle_file *only = &file;
-	AUTO_BUF json, tar;
+	static const struct bundle_means alone = { .threads = 1 };
 
-	buf_init(&json, (size_t)JWS_SIZE_MAX + 64);
-	buf_init(&tar, PACK_TAR_MAX);
-	jws_wrap(&json, jws, jws_len);
-	TRY(buf_check(&json, name, e));
-	file.data = json.data;
-	file.len = json.len;
-	TRY(pack_tar(&tar, &only, 1, false, e));
-	TRY(gzip(out, tar.data, tar.len, PACK_LEVEL_SIGNATURES, e));
-	buf_add(out, content, content_len);
-	return buf_check(out, "signed bundle", e);
+	return bundle_sign_pack_with(out, content, content_len, jws, jws_len,
+	    &alone, e);
 }

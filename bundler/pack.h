@@ -24,6 +24,9 @@ enum {
 	PACK_LEVEL = 6,
 	/* Most of a list of hashes cannot be made smaller. */
 	PACK_LEVEL_SIGNATURES = 1,
+	/* So many bytes of its tar make a member: a hash that changes leaves
+	 * the others as they were. */
+	PACK_SIGNATURE_PART = 64 << 10,
 	/* A part has at least PART_MIN bytes of tar and then ends before a file
 	 * whose name the dice choose, one in PART_ODDS; or once it has
 	 * PART_MAX. */
@@ -36,6 +39,12 @@ enum {
  * end an archive. */
 enum err_code pack_tar(struct buf *out, const struct bundle_file *const *files,
     size_t count, bool end, struct err *e) MUST_CHECK;
+
+/* In pieces, for one file of a short plain ASCII name whose data the caller
+ * adds: its header, and what fills the last block of len bytes. */
+void pack_tar_header(struct buf *out, const struct bundle_file *file);
+void pack_tar_fill(struct buf *out, size_t len);
+size_t pack_tar_size(const struct bundle_file *file);
 
 /* Appends data as one gzip member. */
 enum err_code pack_gzip(struct buf *out, const void *data, size_t len,

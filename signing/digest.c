@@ -1,10 +1,18 @@
 #include "signing/digest.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { DIGEST_SIZE = 32 };
+
+/* Fetched once: OpenSSL 3 looks EVP_sha256() up in its provider at each use,
+ * which takes longer than hashing a small file. */
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256;
 
 /* SHA-256 over memory fails only when OpenSSL has no memory or no default
  * provider: the same as a machine that cannot run us. */
@@ -13,6 +21,20 @@ certain(int ok)
 {
 	if (ok != 1)
 		abort();
+}
+
+static void
+sha256_fetch(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+static const EVP_MD *
+algorithm(void)
+{
+	certain(pthread_once(&sha256_once, sha256_fetch) == 0);
+	certain(sha256 != NULL);
+	return sha256;
 }
 
 static void
@@ -32,7 +54,7 @@ digest_hex(char out[DIGEST_HEX_SIZE], const void *data, size_t len)
 {
 	unsigned char bytes[DIGEST_SIZE];
 
-	certain(EVP_Digest(data, len, bytes, NULL, EVP_sha256(), NULL));
+	certain(EVP_Digest(data, len, bytes, NULL, algorithm(), NULL));
 	to_hex(out, bytes);
 }
 
@@ -49,7 +71,7 @@ digest_new(void)
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
 	certain(ctx != NULL);
-	certain(EVP_DigestInit_ex(ctx, EVP_sha256(), NULL));
+	certain(EVP_DigestInit_ex(ctx, algorithm(), NULL));
 	return (struct digest *)ctx;
 }
 
@@ -83,10 +105,10 @@ digest_end(struct digest *d, char out[DIGEST_HEX_SIZE])
 int
 digest_is_hex(const char *text)
 {
-	size_t i = 0;
+	bool good = strlen(text) == DIGEST_HEX_SIZE - 1;
 
-	while ((text[i] >= '0' && text[i] <= '9') ||
-	    (text[i] >= 'a' && text[i] <= 'f'))
-		i++;
-	return i == DIGEST_HEX_SIZE - 1 && text[i] == '\0';
+	for (size_t i = 0; good && i < DIGEST_HEX_SIZE - 1; i++)
+		good = (text[i] >= '0' && text[i] <= '9') ||
+		    (text[i] >= 'a' && text[i] <= 'f');
+	return good;
 }

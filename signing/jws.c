@@ -24,10 +24,41 @@ write_header(struct buf *out, const struct key *k)
 	    key_algorithm_name(key_algorithm_of(k)), key_id(k));
 }
 
+/* A text as JSON; nearly all need no escape. */
 static void
 write_text(struct buf *out, const char *text)
 {
-	canon_write_string(out, text, strlen(text));
+	size_t len = strlen(text);
+	char *to;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' ||
+		    text[i] == '\\') {
+			canon_write_string(out, text, len);
+			return;
+		}
+	}
+	to = buf_reserve(out, len + 2);
+	if (to == NULL)
+		return;
+	to[0] = '"';
+	memcpy(to + 1, text, len);
+	to[len + 1] = '"';
+	buf_commit(out, len + 2);
+}
+
+static void
+write_file(struct buf *out, const struct jws_file *file)
+{
+	static const char start[] = "{\"algorithm\":\"SHA-256\",\"hash\":\"";
+	static const char next[] = "\",\"name\":";
+
+	assert(digest_is_hex(file->hash));
+	buf_add(out, start, sizeof start - 1);
+	buf_add(out, file->hash, DIGEST_HEX_SIZE - 1);
+	buf_add(out, next, sizeof next - 1);
+	write_text(out, file->name);
+	buf_add_char(out, '}');
 }
 
 /* Keys in the order of canonical JSON. */
@@ -38,13 +69,9 @@ write_payload(struct buf *out, const char *scope, const struct jws_file *files,
 	buf_add_str(out, "{\"files\":[");
 	for (size_t i = 0; i < count; i++) {
 		assert(i == 0 || strcmp(files[i - 1].name, files[i].name) < 0);
-		assert(digest_is_hex(files[i].hash));
-		buf_add_str(out, i > 0 ? "," : "");
-		buf_add_str(out, "{\"algorithm\":\"SHA-256\",\"hash\":\"");
-		buf_add(out, files[i].hash, DIGEST_HEX_SIZE - 1);
-		buf_add_str(out, "\",\"name\":");
-		write_text(out, files[i].name);
-		buf_add_char(out, '}');
+		if (i > 0)
+			buf_add_char(out, ',');
+		write_file(out, &files[i]);
 	}
 	buf_add_char(out, ']');
 	if (scope != NULL) {
@@ -325,12 +352,21 @@ jws_claims_clear(struct jws_claims *c)
 	*c = (struct jws_claims){ 0 };
 }
 
+static const char wrap_start[] = "{\"signatures\":[\"";
+static const char wrap_end[] = "\"]}";
+
 void
 jws_wrap(struct buf *out, const char *jws, size_t len)
 {
-	buf_add_str(out, "{\"signatures\":[\"");
+	buf_add(out, wrap_start, sizeof wrap_start - 1);
 	buf_add(out, jws, len); /* base64url and dots: nothing to escape */
-	buf_add_str(out, "\"]}");
+	buf_add(out, wrap_end, sizeof wrap_end - 1);
+}
+
+size_t
+jws_wrapped(size_t len)
+{
+	return len + sizeof wrap_start + sizeof wrap_end - 2;
 }
 
 /* OPA reads "Plugin" as "plugin" (Go's encoding/json), and a plugin would

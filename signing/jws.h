@@ -41,6 +41,7 @@ enum err_code jws_verify(struct jws_claims *out, const char *jws, size_t len,
 
 /* .signatures.json around one JWS, and back (exactly one signature). */
 void jws_wrap(struct buf *out, const char *jws, size_t len);
+size_t jws_wrapped(size_t len); /* bytes of it around a JWS of len */
 enum err_code jws_unwrap(struct buf *out, const char *text, size_t len,
     struct err *e) MUST_CHECK;
 
