@@ -8,6 +8,15 @@
  * bundles that are packed one after the other. */
 enum { ROUNDS_KEPT = 64 };
 
+/* A bundle without its files. */
+struct cache_facts {
+	char key[DIGEST_HEX_SIZE];
+	struct bundle *bundle;
+	size_t cost;
+	uint64_t used;
+	UT_hash_handle hh;
+};
+
 struct bundle_cache {
 	size_t max;
 	size_t bytes;
@@ -15,6 +24,7 @@ struct bundle_cache {
 	uint64_t swept; /* the round in which room was last made */
 	struct blob *blobs;
 	struct cache_member *members;
+	struct cache_facts *facts;
 };
 
 struct bundle_cache *
@@ -49,12 +59,22 @@ drop_member(struct bundle_cache *c, struct cache_member *m)
 	mem_free(m);
 }
 
+static void
+drop_facts(struct bundle_cache *c, struct cache_facts *f)
+{
+	c->bytes -= f->cost;
+	HASH_DEL(c->facts, f);
+	bundle_free(f->bundle);
+	mem_free(f);
+}
+
 /* Drops what was last used before this round. */
 static void
 sweep(struct bundle_cache *c, uint64_t before)
 {
 	struct blob *b, *next_blob;
 	struct cache_member *m, *next_member;
+	struct cache_facts *f, *next_facts;
 
 	HASH_ITER(hh, c->blobs, b, next_blob) {
 		if (b->used < before)
@@ -63,6 +83,10 @@ sweep(struct bundle_cache *c, uint64_t before)
 	HASH_ITER(hh, c->members, m, next_member) {
 		if (m->used < before)
 			drop_member(c, m);
+	}
+	HASH_ITER(hh, c->facts, f, next_facts) {
+		if (f->used < before)
+			drop_facts(c, f);
 	}
 }
 
@@ -79,7 +103,9 @@ void
 cache_begin(struct bundle_cache *c)
 {
 	c->round++;
-	if (c->round % ROUNDS_KEPT == 0)
+	/* Bundles that rest for long are worth their memory while there is
+	 * enough of it. */
+	if (c->round % ROUNDS_KEPT == 0 && c->bytes > c->max / 2)
 		sweep(c, c->round - ROUNDS_KEPT);
 }
 
@@ -92,7 +118,10 @@ make_room(struct bundle_cache *c, size_t cost)
 		return false;
 	if (c->bytes + cost > c->max && c->swept != c->round) {
 		c->swept = c->round;
-		sweep(c, c->round);
+		if (c->round > ROUNDS_KEPT)
+			sweep(c, c->round - ROUNDS_KEPT);
+		if (c->bytes + cost > c->max)
+			sweep(c, c->round);
 	}
 	return c->bytes + cost <= c->max;
 }
@@ -150,6 +179,54 @@ cache_add_member(struct bundle_cache *c, const char *key, const void *data,
 	m->used = c->round;
 	c->bytes += member_cost(m);
 	HASH_ADD(hh, c->members, key, DIGEST_HEX_SIZE, m);
+}
+
+static struct cache_facts *
+find_facts(struct bundle_cache *c, const char *key)
+{
+	struct cache_facts *f;
+
+	HASH_FIND(hh, c->facts, key, DIGEST_HEX_SIZE, f);
+	if (f != NULL)
+		f->used = c->round;
+	return f;
+}
+
+const struct bundle *
+cache_facts(struct bundle_cache *c, const char *key)
+{
+	const struct cache_facts *f = find_facts(c, key);
+
+	return f != NULL ? f->bundle : NULL;
+}
+
+static size_t
+facts_cost(const struct bundle *b)
+{
+	size_t cost = sizeof(struct cache_facts) + sizeof *b + strlen(b->name);
+
+	for (size_t i = 0; i < b->root_count; i++)
+		cost += sizeof *b->roots + strlen(b->roots[i]) + 1;
+	return cost;
+}
+
+void
+cache_add_facts(struct bundle_cache *c, const char *key, struct bundle *b)
+{
+	size_t cost = facts_cost(b);
+	struct cache_facts *f;
+
+	if (find_facts(c, key) != NULL || !make_room(c, cost)) {
+		bundle_free(b);
+		return;
+	}
+	f = mem_zalloc(sizeof *f);
+	memcpy(f->key, key, DIGEST_HEX_SIZE);
+	f->bundle = b;
+	f->cost = cost;
+	f->used = c->round;
+	c->bytes += cost;
+	HASH_ADD(hh, c->facts, key, DIGEST_HEX_SIZE, f);
 }
 
 size_t

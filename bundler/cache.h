@@ -3,8 +3,9 @@
 
 /* What earlier bundles of a repository left behind, so that the work for the
  * next follows the size of the change: blobs by their id, compressed parts of
- * archives by the digest of what is in them. Both are pure functions of their
- * keys: a bundle made with a cache has the bytes of one made without.
+ * archives by the digest of what is in them, facts of a bundle by what went in
+ * (known.h). All are pure functions of their keys: a bundle made with a cache
+ * has the bytes of one made without.
  *
  * Holds at most the bytes given at birth. What was not used in the last rounds
  * goes first; what finds no room is just not kept. One thread at a time. */
@@ -38,6 +39,11 @@ const struct cache_member *cache_member(struct bundle_cache *c,
 /* Copies. */
 void cache_add_member(struct bundle_cache *c, const char *key, const void *data,
     size_t len);
+
+/* A bundle without files, borrowed until the next cache_add_…, or NULL. */
+const struct bundle *cache_facts(struct bundle_cache *c, const char *key);
+/* Takes b over. */
+void cache_add_facts(struct bundle_cache *c, const char *key, struct bundle *b);
 
 /* Bytes held now, about. */
 size_t cache_bytes(const struct bundle_cache *c);

@@ -8,6 +8,7 @@
 
 #include "bundler/bundle.h"
 #include "bundler/compile.h"
+#include "bundler/known.h"
 #include "clusters/ledger.h"
 #include "core/clock.h"
 #include "core/file.h"
@@ -29,6 +30,7 @@ struct judging {
 	struct definition *definition;
 	struct verdict *verdict;
 	json_t *bundles; /* for LEDGER_PUBLISH */
+	size_t planned;  /* of them, that were not known before */
 	struct gate_minimum minimum;
 	struct gate_job job;
 	bool entered, alone; /* the gate slot that is held */
@@ -304,16 +306,35 @@ is_stored(const struct judging *j, const struct bundle *b)
 	return false;
 }
 
+/* Puts *whole in a bare one's place. */
+static enum err_code
+plan_whole(struct judging *j, struct bundle **whole, const struct bundle **b,
+    const struct bundle_means *means, struct err *e)
+{
+	const struct definition_bundle *d = j->definition->bundles.items;
+
+	if (!known_is_bare(*b))
+		return ERR_OK;
+	while (strcmp(d->name, (*b)->name) != 0)
+		d++;
+	TRY(bundle_plan_with(whole, j->tree, d, means, e));
+	*b = *whole;
+	return ERR_OK;
+}
+
 static enum err_code
 build_one(struct judging *j, const struct bundle *b,
     const struct bundle_means *means, struct err *e)
 {
+	AUTO(bundle, whole) = NULL;
 	json_t *artifact = NULL;
 
 	if (!is_stored(j, b)) {
-		enum err_code code =
-		    artifact_build(&artifact, j->w->desk, &j->job, b, means, e);
+		enum err_code code = plan_whole(j, &whole, &b, means, e);
 
+		if (code == ERR_OK)
+			code = artifact_build(&artifact, j->w->desk, &j->job, b,
+			    means, e);
 		counters_add(j->w->desk->counters,
 		    code == ERR_OK ? COUNTER_BUILDS_DONE
 				   : COUNTER_BUILDS_FAILED,
@@ -374,7 +395,7 @@ plan_all(struct judging *j, struct bundle_set *set,
     const struct bundle_means *means, struct err *e)
 {
 	enum err_code code =
-	    bundle_plan_all_with(set, j->tree, j->definition, means, e);
+	    known_plan_all(set, &j->planned, j->tree, j->definition, means, e);
 
 	if (code != ERR_OK) {
 		refuse(j, "bundle", e);
@@ -492,9 +513,9 @@ publish(struct judging *j, struct err *e)
 	if (code != ERR_OK)
 		return code;
 	log_info("commit.published",
-	    "repo=%s commit=%s bundles=%zu assigned=%zu", w->conf->name,
-	    j->request->commit, json_array_size(j->bundles),
-	    json_array_size(json_object_get(reply, "assigned")));
+	    "repo=%s commit=%s bundles=%zu planned=%zu assigned=%zu",
+	    w->conf->name, j->request->commit, json_array_size(j->bundles),
+	    j->planned, json_array_size(json_object_get(reply, "assigned")));
 	json_decref(reply);
 	keep_assigned(w);
 	return ERR_OK;

@@ -1,0 +1,323 @@
+/* Two bundles of one repository: what a commit does not touch is not built, not
+ * assigned anew, not sent, and nobody who waits for it is woken. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/daemon/fixture.h"
+
+#define BUNDLE "/clusters/default/bundles/"
+
+static const char *
+policy(const char *name, int level)
+{
+	return daemon_printf("package %s\n\nlevel := %d\n", name, level);
+}
+
+/* The test proves that there is one, so that it need not change. */
+static const char *
+test_of(const char *name)
+{
+	return daemon_printf(
+	    "package %s_test\n\ntest_level if data.%s.level > 0\n", name, name);
+}
+
+static const char *
+both(void)
+{
+	return daemon_commit("Two bundles",
+	    { "edict.yaml",
+		"bundles:\n"
+		"  east: {paths: [east]}\n"
+		"  west: {paths: [west]}\n"
+		"clusters: {default: {bundles: [east, west]}}\n" },
+	    { "east/east.rego", policy("east", 1) },
+	    { "east/east_test.rego", test_of("east") },
+	    { "west/west.rego", policy("west", 1) },
+	    { "west/west_test.rego", test_of("west") },
+	    { "west/data.json", "{\"west_data\": {\"n\": 1}}\n" },
+	    { "README.md", "one\n" });
+}
+
+/* A number of /metrics, by the whole of its name. */
+static long
+metric(const char *name)
+{
+	struct answer a = daemon_get("/metrics", NULL, NULL);
+	const char *line = strstr(a.body, daemon_printf("\n%s ", name));
+
+	assert_non_null(line);
+	return strtol(line + strlen(name) + 2, NULL, 10);
+}
+
+static long
+builds(void)
+{
+	return metric("edict_builds_total{outcome=\"done\"}");
+}
+
+static const json_t *
+assignment(const char *bundle)
+{
+	const json_t *list =
+	    daemon_at(daemon_api("GET", "/clusters/default", NULL, 200),
+		"assignments");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *a = json_array_get(list, i);
+
+		if (strcmp(daemon_text(a, "bundle"), bundle) == 0)
+			return a;
+	}
+	fail_msg("no assignment of %s", bundle);
+	return NULL;
+}
+
+struct current {
+	const char *bundle, *commit;
+};
+
+static bool
+is_current(void *arg)
+{
+	const struct current *c = arg;
+
+	return strcmp(daemon_text(assignment(c->bundle), "current_with"),
+		   c->commit) == 0;
+}
+
+static void
+wait_current(const char *bundle, const char *commit)
+{
+	struct current c = { bundle, commit };
+
+	daemon_wait(daemon_printf("%s is current with %s", bundle, commit),
+	    is_current, &c, DAEMON_DEADLINE_MS);
+}
+
+/* What engines of a bundle would notice. */
+struct served {
+	const char *bundle;
+	const char *etag, *revision, *artifact, *content;
+	int64_t serial;
+	struct poll *waiting;
+};
+
+static struct served
+look_at(const char *bundle)
+{
+	const json_t *a = assignment(bundle);
+	struct served s = { .bundle = bundle,
+		.etag = daemon_text(a, "etag"),
+		.revision = daemon_text(a, "revision"),
+		.content = daemon_text(a, "content"),
+		.serial = daemon_number(a, "serial") };
+	json_t *r = daemon_api("GET",
+	    daemon_printf("/bundles/%s/revisions/%s", bundle, s.revision), NULL,
+	    200);
+
+	s.artifact = daemon_text(r, "artifact.sha256");
+	return s;
+}
+
+static bool
+are_waiting(void *arg)
+{
+	return metric("edict_engines_waiting") == *(const long *)arg;
+}
+
+/* Looks, and waits for more as an engine would. */
+static struct served
+wait_for(const char *bundle, long already)
+{
+	struct served s = look_at(bundle);
+	long count = already + 1;
+
+	s.waiting = poll_start(daemon_printf(BUNDLE "%s", bundle),
+	    daemon_engine(), s.etag, 600);
+	daemon_wait("it is held", are_waiting, &count, DAEMON_DEADLINE_MS);
+	return s;
+}
+
+/* Bundles whose files were looked at for this commit. */
+static void
+expect_planned(const char *commit, int count)
+{
+	daemon_wait_log(daemon_printf("commit.published repo=policies commit=%s"
+				      " bundles=2 planned=%d ",
+			    commit, count),
+	    0);
+}
+
+static void
+expect_same(const struct served *s)
+{
+	const struct served now = look_at(s->bundle);
+
+	assert_string_equal(now.etag, s->etag);
+	assert_string_equal(now.revision, s->revision);
+	assert_string_equal(now.artifact, s->artifact);
+	assert_string_equal(now.content, s->content);
+	assert_int_equal(now.serial, s->serial);
+	assert_false(poll_is_over(s->waiting));
+}
+
+static void
+expect_woken(struct served *s, const char *commit)
+{
+	struct answer a = poll_end(s->waiting);
+	struct served now = look_at(s->bundle);
+
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_header(&a, "ETag"), now.etag);
+	assert_string_not_equal(now.etag, s->etag);
+	assert_string_equal(now.revision, commit);
+	assert_true(now.serial > s->serial);
+}
+
+static void
+begin(void)
+{
+	const char *first = both();
+
+	daemon_start(&(struct daemon_options){
+	    .config = daemon_printf("repositories: {policies: {url: \"%s\"}}\n"
+				    "http: {wait_max: 600s}\n",
+		daemon_path("remote.git")) });
+	daemon_wait_revision("default", "east", first, DAEMON_DEADLINE_MS);
+	daemon_wait_revision("default", "west", first, DAEMON_DEADLINE_MS);
+	assert_int_equal(builds(), 2);
+}
+
+SCENARIO(what_a_commit_does_not_touch_stays)
+{
+	struct served east, west;
+	const char *next;
+
+	begin();
+	east = wait_for("east", 0);
+	west = wait_for("west", 1);
+	next = daemon_commit("East alone",
+	    { "east/east.rego", policy("east", 2) });
+	expect_woken(&east, next);
+	wait_current("west", next);
+	expect_same(&west);
+	expect_planned(next, 1);
+	assert_int_equal(builds(), 3);
+
+	/* Neither of them: both are current, and nobody moves. */
+	east = wait_for("east", 1);
+	next = daemon_commit("Words", { "README.md", "two\n" });
+	wait_current("east", next);
+	wait_current("west", next);
+	expect_same(&east);
+	expect_same(&west);
+	expect_planned(next, 0);
+	assert_int_equal(builds(), 3);
+
+	/* A test is touched, or data is only written otherwise: no engine
+	 * would see it. */
+	next = daemon_commit("Other bytes, same bundle",
+	    { "west/west_test.rego",
+		daemon_printf("%s# more\n", test_of("west")) },
+	    { "west/data.json", "{\"west_data\":   {\"n\": 1}}\n" });
+	wait_current("west", next);
+	expect_same(&west);
+	expect_same(&east);
+	expect_planned(next, 1);
+	assert_int_equal(builds(), 3);
+
+	/* They did wait all the time. */
+	next =
+	    daemon_commit("West", { "west/data.json", "{\"west_data\": 2}\n" });
+	expect_woken(&west, next);
+	wait_current("east", next);
+	expect_same(&east);
+	assert_int_equal(builds(), 4);
+	assert_string_equal(daemon_sh("ls data/repos"), "policies");
+	assert_string_equal(daemon_sh("find data -name objects -type d"),
+	    "data/repos/policies/git/objects");
+	next = daemon_commit("Both at once",
+	    { "west/west.rego", policy("west", 3) },
+	    { "east/east.rego", policy("east", 3) });
+	expect_woken(&east, next);
+	daemon_wait_revision("default", "west", next, DAEMON_DEADLINE_MS);
+	assert_int_equal(builds(), 6);
+}
+
+/* The real engine keeps what it has, and gets what it must. */
+SCENARIO(a_real_engine_is_left_alone)
+{
+	struct engine *e;
+	const char *next;
+	struct answer all;
+	long sent;
+
+	begin();
+	e = engine_start("default", ENGINE_LONG);
+	engine_wait(e, "east/level", NULL, "1", DAEMON_DEADLINE_MS);
+	engine_wait(e, "west/level", NULL, "1", DAEMON_DEADLINE_MS);
+	sent = metric("edict_bundle_bytes_total");
+	next = daemon_commit("Words", { "README.md", "two\n" });
+	wait_current("west", next);
+	assert_int_equal(metric("edict_bundle_bytes_total"), sent);
+	daemon_commit("East", { "east/east.rego", policy("east", 2) });
+	engine_wait(e, "east/level", NULL, "2", DAEMON_DEADLINE_MS);
+	sent = metric("edict_bundle_bytes_total") - sent;
+	all = daemon_get(BUNDLE "east", daemon_engine(), NULL);
+	assert_int_equal(sent, all.len);
+	assert_string_equal(engine_ask(e, "west/level", NULL), "1");
+}
+
+/* What was known is not taken for what is not so: a definition that changes
+ * what goes in, files that come back, a bundle whose artifact is lost. */
+SCENARIO(what_changed_is_seen)
+{
+	const char *next;
+	const char *first;
+
+	begin();
+	first = look_at("west").content;
+	next = daemon_commit("West has more",
+	    { "edict.yaml",
+		"bundles:\n"
+		"  east: {paths: [east], roots: [east]}\n"
+		"  west: {paths: [west, {from: more, to: more}]}\n"
+		"clusters: {default: {bundles: [east, west]}}\n" },
+	    { "more/more.rego", policy("more", 1) });
+	daemon_wait_revision("default", "west", next, DAEMON_DEADLINE_MS);
+	assert_string_not_equal(look_at("west").content, first);
+	assert_int_equal(builds(), 3);
+	next = daemon_commit("As it was",
+	    { "edict.yaml",
+		"bundles:\n"
+		"  east: {paths: [east]}\n"
+		"  west: {paths: [west]}\n"
+		"clusters: {default: {bundles: [east, west]}}\n" });
+	wait_current("west", next);
+	assert_string_equal(look_at("west").content, first);
+	/* Stored, so it is not built again. */
+	assert_int_equal(builds(), 3);
+	/* Two bundles of one cluster with one root are refused however well
+	 * each is known. */
+	next = daemon_commit("Both have all",
+	    { "edict.yaml",
+		"bundles:\n"
+		"  east: {paths: [east]}\n"
+		"  west: {paths: [west, east]}\n"
+		"clusters: {default: {bundles: [east, west]}}\n" });
+	daemon_wait_verdict(next, "failed", DAEMON_DEADLINE_MS);
+	assert_int_equal(builds(), 3);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PLAY(what_a_commit_does_not_touch_stays),
+		PLAY(a_real_engine_is_left_alone),
+		PLAY(what_changed_is_seen),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
