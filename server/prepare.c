@@ -156,9 +156,19 @@ prepare_keys(const struct conf *c, struct err *e)
 	return code;
 }
 
+/* The process that reads it has nobody to tell that it is no secret. */
+static enum err_code
+check_tls_key(const struct conf *c, struct err *e)
+{
+	if (c->tls.key != NULL && file_check_secret(c->tls.key, e) != ERR_OK)
+		return err_add(e, "tls.key");
+	return ERR_OK;
+}
+
 static enum err_code
 prepare_all(const struct conf *c, struct err *e)
 {
+	TRY(check_tls_key(c, e));
 	TRY(make_folders(c, e));
 	TRY(prepare_keys(c, e));
 	return store_prepare(c->data_dir, e);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -188,6 +189,30 @@ refuses_a_key_that_others_may_read(void **state)
 	expect_current("given", 1);
 }
 
+static void
+refuses_a_tls_key_that_others_may_read(void **state)
+{
+	static const mode_t open_to_others[] = { 0640, 0604, 0620 };
+	AUTO_STR file = mem_printf("%s/tls.key", dir);
+	struct err e;
+
+	(void)state;
+	conf.tls.key = file;
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(file_replace(file, "key", 3, 0600, &e),
+		    ERR_OK);
+		assert_int_equal(chmod(file, open_to_others[i]), 0);
+		assert_int_not_equal(prepare_data(&conf, &e), ERR_OK);
+		assert_non_null(strstr(e.text, "tls.key: "));
+		assert_non_null(strstr(e.text, "chmod 600"));
+	}
+	assert_int_equal(chmod(file, 0600), 0);
+	prepare();
+	assert_int_equal(unlink(file), 0);
+	assert_int_not_equal(prepare_data(&conf, &e), ERR_OK);
+	assert_non_null(strstr(e.text, "tls.key: "));
+}
+
 int
 main(void)
 {
@@ -200,6 +225,8 @@ main(void)
 		    takes_what_the_configuration_says, begin, end),
 		cmocka_unit_test_setup_teardown(
 		    refuses_a_key_that_others_may_read, begin, end),
+		cmocka_unit_test_setup_teardown(
+		    refuses_a_tls_key_that_others_may_read, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
