@@ -1,6 +1,7 @@
 /* man: the manual page and the reference of settings, from the same tables as
  * the help texts and the readers. */
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,10 @@
 #include "policies/definition.h"
 #include "server/cli.h"
 #include "server/conf.h"
+
+/* When the version was made, which readers of a page want to know; changes with
+ * EDICT_VERSION. */
+#define MAN_DATE "2026-11-23"
 
 static const struct cli_option man_options[] = {
 	{ "settings", 0, NULL, "the reference of server.yaml and edict.yaml" },
@@ -51,28 +56,37 @@ put(const char *text)
 	}
 }
 
-/* Lines that are set in by two spaces are examples. */
+/* Lines that are set in by two spaces are examples; one empty line stands
+ * between paragraphs, and none at the ends. */
 static void
 put_help(const char *text)
 {
-	int example = 0;
+	bool example = false;
+	bool gap = false;
 
 	while (*text != '\0') {
 		size_t len = strcspn(text, "\n");
+		bool set_in = strncmp(text, "  ", 2) == 0;
 		char line[512];
 
 		(void)snprintf(line, sizeof line, "%.*s", (int)len, text);
-		if ((strncmp(line, "  ", 2) == 0) != example) {
-			example = !example;
-			(void)printf(example ? ".PP\n.nf\n" : ".fi\n.PP\n");
-		}
-		if (len == 0)
-			(void)printf(example ? "\n" : ".PP\n");
-		else
-			put(line);
-		if (len > 0)
-			(void)putchar('\n');
 		text += len + (text[len] == '\n');
+		if (len == 0) {
+			gap = true;
+			continue;
+		}
+		if (example && !set_in)
+			(void)printf(".fi\n");
+		if (example && set_in && gap)
+			(void)putchar('\n');
+		else if (gap || example != set_in)
+			(void)printf(".PP\n");
+		if (!example && set_in)
+			(void)printf(".nf\n");
+		example = set_in;
+		gap = false;
+		put(line);
+		(void)putchar('\n');
 	}
 	if (example)
 		(void)printf(".fi\n");
@@ -119,7 +133,7 @@ man(int argc, char **argv)
 	if (cli_given(&a, "settings"))
 		return print_settings();
 	(void)printf(
-	    ".TH EDICT 1 \"\" \"edict " EDICT_VERSION "\"\n"
+	    ".TH EDICT 1 " MAN_DATE " \"edict " EDICT_VERSION "\"\n"
 	    ".SH NAME\nedict \\- takes Rego policies from Git to the engines "
 	    "that enforce them\n"
 	    ".SH SYNOPSIS\n.B edict\n.I COMMAND\n[options]\n");
