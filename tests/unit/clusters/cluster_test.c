@@ -596,8 +596,9 @@ operation_of(json_t *body)
 {
 	json_t *o = json_object_get(body, "operation");
 	int64_t id =
-	    atoll(json_string_value(json_object_get(o != NULL ? o : body,
-		"id")));
+	    strtoll(json_string_value(json_object_get(o != NULL ? o : body,
+			"id")),
+		NULL, 10);
 
 	json_decref(body);
 	return id;

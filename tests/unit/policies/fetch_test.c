@@ -166,10 +166,10 @@ test_path(void **state)
 static void
 test_file_url(void **state)
 {
-	char url[4096] = "file://";
+	AUTO_STR url = mem_printf("file://%s", fixture_path("r"));
 
 	(void)state;
-	follow_local(strcat(url, fixture_path("r")));
+	follow_local(url);
 }
 
 static void

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/mem.h"
 #include "tests/unit/policies/git_fixture.h"
 
 enum { START_MS = 20000, LOOK_EVERY_MS = 10 };
@@ -163,9 +164,10 @@ host_start_https(struct host *h)
 	   "}\n}\n}\nEND\n",
 	    h->port, h->port);
 	{
-		char address[4096] = "unix:";
-		const char *cgi[] = { "/usr/sbin/fcgiwrap", "-s",
-			strcat(address, fixture_path("cgi.sock")), NULL };
+		AUTO_STR address =
+		    mem_printf("unix:%s", fixture_path("cgi.sock"));
+		const char *cgi[] = { "/usr/sbin/fcgiwrap", "-s", address,
+			NULL };
 		const char *web[] = { "/usr/sbin/nginx", "-e",
 			fixture_path("nginx.log"), "-c",
 			fixture_path("nginx.conf"), NULL };
