@@ -9,11 +9,10 @@
  * does.
  *
  * The same content, settings and opa give the same bytes. opa itself does not
- * promise that: names of rules' files that the optimizer makes up, and with
- * several entrypoints the rules themselves, follow the order of its hash
- * tables. So files are named here, a module is made from an optimised bundle
- * that was put in order before, and everything is built twice: two results that
- * differ are refused. */
+ * promise that: what its optimizer makes up follows the order of its hash tables
+ * (compile_order.h). So that is put in order; a module is made from optimised
+ * policies that were put in order before; and everything is built twice: two
+ * results that differ all the same are refused. */
 
 #include "bundler/bundle.h"
 #include "policies/gate.h"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bundler/compile.h"
+#include "bundler/compile_order.h"
 #include "bundler/manifest.h"
 #include "bundler/module.h"
 #include "bundler/plan.h"
@@ -24,6 +25,8 @@ struct policy {
 	struct module_package package;
 	char *folder; /* its package as a path, for made ones */
 	int version;
+	char *ordered;              /* text of a made one, put in order */
+	char hash[DIGEST_HEX_SIZE]; /* of it */
 };
 
 struct work {
@@ -43,6 +46,7 @@ work_clear(struct work *w)
 	for (size_t i = 0; i < w->count; i++) {
 		mem_free(w->policies[i].path);
 		mem_free(w->policies[i].folder);
+		mem_free(w->policies[i].ordered);
 		module_package_clear(&w->policies[i].package);
 	}
 	mem_free(w->policies);
@@ -181,7 +185,40 @@ compare_policies(const void *a, const void *b)
 		return order;
 	if (x->path != NULL && y->path != NULL)
 		return strcmp(x->path, y->path);
-	return strcmp(x->file->hash, y->file->hash);
+	return strcmp(x->hash, y->hash);
+}
+
+static enum err_code
+order_made(struct work *w)
+{
+	struct compile_module *made = mem_array(w->count + 1, sizeof *made);
+	size_t n = 0;
+	enum err_code code;
+
+	for (size_t i = 0; i < w->count; i++) {
+		const struct policy *p = &w->policies[i];
+
+		if (p->folder != NULL)
+			made[n++] =
+			    (struct compile_module){ .name = p->file->path,
+				    .text = p->file->data,
+				    .len = p->file->len,
+				    .version = p->version };
+	}
+	code = compile_order(made, n, w->e);
+	for (size_t i = 0, k = 0; i < w->count; i++) {
+		struct policy *p = &w->policies[i];
+
+		if (p->folder == NULL)
+			continue;
+		if (code == ERR_OK) {
+			digest_hex(p->hash, made[k].out.data, made[k].out.len);
+			p->ordered = buf_steal(&made[k].out, NULL);
+		}
+		buf_clear(&made[k++].out);
+	}
+	mem_free(made);
+	return code;
 }
 
 static void
@@ -221,6 +258,7 @@ read_policies(struct work *w)
 		if (text_ends_with(a->files[i].path, ".rego"))
 			TRY(read_policy(w, &a->files[i]));
 	}
+	TRY(order_made(w));
 	order_sort(w->policies, w->count, sizeof *w->policies,
 	    compare_policies);
 	name_made(w);
@@ -391,9 +429,16 @@ make(struct work *w)
 {
 	TRY(start_bundle(w));
 	TRY(read_policies(w));
-	for (size_t i = 0; i < w->count; i++)
-		add_file(w->bundle, w->policies[i].path,
-		    w->policies[i].file->data, w->policies[i].file->len);
+	for (size_t i = 0; i < w->count; i++) {
+		const struct policy *p = &w->policies[i];
+
+		if (p->ordered != NULL)
+			add_file(w->bundle, p->path, p->ordered,
+			    strlen(p->ordered));
+		else
+			add_file(w->bundle, p->path, p->file->data,
+			    p->file->len);
+	}
 	w->bundle->policies = w->count;
 	TRY(add_others(w));
 	roots_reduce(&w->roots);
