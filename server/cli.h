@@ -52,6 +52,7 @@ bool cli_given(const struct cli_args *a, const char *option);
 extern const struct cli_command cli_serve;           /* cli_serve.c */
 extern const struct cli_command cli_init, cli_check; /* cli_policy.c */
 extern const struct cli_command cli_build;           /* cli_build.c */
+extern const struct cli_command cli_diff;            /* cli_diff.c */
 extern const struct cli_command cli_verify;          /* cli_verify.c */
 extern const struct cli_command cli_keygen;          /* cli_key.c */
 extern const struct cli_command cli_status, cli_log,

@@ -7,6 +7,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_check,
 	&cli_build,
 	&cli_verify,
+	&cli_diff,
 	&cli_keygen,
 	&cli_status,
 	&cli_log,
