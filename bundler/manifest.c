@@ -57,6 +57,7 @@ read_roots(struct reader *r, const struct value *v)
 		return err_set(r->e, ERR_LIMIT, "%s:%u: more than %d roots",
 		    r->name, v->line, ROOTS_MAX);
 	r->m->has_roots = true;
+	r->m->roots_line = v->line;
 	for (size_t i = 0; i < v->count; i++) {
 		const struct value *item = v->items[i];
 

@@ -21,6 +21,7 @@ struct manifest {
 	struct document *doc;
 	char *revision; /* NULL: not said */
 	bool has_roots;
+	unsigned int roots_line;
 	struct roots roots;
 	int rego_version;                  /* -1: not said */
 	const struct value *metadata;      /* object, or NULL */

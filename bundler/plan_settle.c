@@ -34,8 +34,12 @@ settle_roots(struct plan *p, const struct layout_part *parts, size_t count)
 {
 	struct roots *theirs = &p->manifest.roots;
 
-	if (p->manifest.has_roots)
-		TRY(roots_check(theirs, p->manifest_name, p->e));
+	if (p->manifest.has_roots) {
+		AUTO_STR where = mem_printf("%s:%u", p->manifest_name,
+		    p->manifest.roots_line);
+
+		TRY(roots_check(theirs, where, p->e));
+	}
 	if (p->d->has_roots) {
 		for (size_t i = 0; i < p->d->roots.count; i++)
 			roots_add(&p->roots, p->d->roots.items[i],

@@ -300,8 +300,11 @@ take_manifest(struct reading *r, const struct bundle_file *file)
 	enum err_code code = ERR_OK;
 
 	TRY(manifest_read(&m, where, file->data, file->len, false, r->e));
-	if (m.has_roots && m.roots.count > 0)
-		code = roots_check(&m.roots, where, r->e);
+	if (m.has_roots && m.roots.count > 0) {
+		AUTO_STR place = mem_printf("%s:%u", where, m.roots_line);
+
+		code = roots_check(&m.roots, place, r->e);
+	}
 	a->revision = STEAL(m.revision);
 	if (m.has_roots) {
 		a->roots = STEAL(m.roots.items);
