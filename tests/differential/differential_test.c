@@ -139,6 +139,15 @@ names_file(const struct batch_case *c, size_t i)
 	    strstr(c->error, ".manifest") != NULL;
 }
 
+static bool
+is_json(const struct buf *text)
+{
+	AUTO(document, d) = NULL;
+	struct err e;
+
+	return canon_read(&d, "", text->data, text->len, &e) == ERR_OK;
+}
+
 /* `opa eval -d` does not look for JSON in a YAML file, bundles do. */
 static bool
 looks_like_json(const struct batch_case *c, enum kind kind)
@@ -146,8 +155,9 @@ looks_like_json(const struct batch_case *c, enum kind kind)
 	const struct buf *text = &c->tree.files[0].text;
 	size_t at = strspn(text->data, " \t\r\n");
 
-	return kind == YAML && text->data[at] != '\0' &&
-	    strchr("{[\"", text->data[at]) != NULL;
+	if (kind != YAML || text->data[at] == '\0')
+		return false;
+	return strchr("{[\"", text->data[at]) != NULL || is_json(text);
 }
 
 /* JSON in a YAML file is held to JSON's rules, but once it breaks one it is
@@ -179,7 +189,7 @@ check_refused(struct tally *t, struct batch *b, size_t i, enum kind kind)
 	if (!names_file(c, i))
 		wrong(t, c, "the message names no file");
 	if (!c->engine_takes) {
-		if (kind != TREE_ROOTS && !names_line(c) && !is_null(c))
+		if (!names_line(c) && !is_null(c))
 			wrong(t, c, "the message names no line");
 		return;
 	}
