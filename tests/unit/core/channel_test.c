@@ -1,9 +1,5 @@
-#include "core/caller.h"
-
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,63 +16,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-
-enum { PING = 1, PONG = 2, SECRET = 3, WAIT_MS = 10000 };
-
-static const uint32_t both[] = { PING, PONG, 0 };
-
-/* Two ends of one pair, as two processes hold them. */
-struct ends {
-	int fds[2];
-	struct channel *a;
-	struct channel *b;
-	size_t open_before;
-};
-
-static size_t
-count_open(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL)
-		count++;
-	closedir(dir);
-	return count;
-}
-
-static int
-set_up(void **state)
-{
-	struct ends *x = mem_zalloc(sizeof *x);
-	struct err e;
-
-	x->open_before = count_open();
-	assert_int_equal(channel_pair(x->fds, &e), ERR_OK);
-	x->a = channel_new(x->fds[0], "b");
-	x->b = channel_new(x->fds[1], "a");
-	*state = x;
-	return 0;
-}
-
-/* Every test also shows that no descriptor was lost. */
-static int
-tear_down(void **state)
-{
-	struct ends *x = *state;
-	size_t before = x->open_before;
-
-	channel_free(x->a);
-	channel_free(x->b);
-	for (int i = 0; i < 2; i++) {
-		if (x->fds[i] >= 0)
-			close(x->fds[i]);
-	}
-	mem_free(x);
-	assert_int_equal(count_open(), before);
-	return 0;
-}
+#include "tests/unit/core/channel_ends.h"
 
 static enum err_code
 send_text(struct channel *c, uint32_t kind, uint64_t id, const char *text,
@@ -102,7 +42,7 @@ expect_text(struct channel *c, const char *text)
 {
 	struct message m;
 	struct err e = { 0 };
-	enum err_code code = channel_receive(c, &m, both, WAIT_MS, &e);
+	enum err_code code = channel_receive(c, &m, ends_accept, WAIT_MS, &e);
 
 	if (code != ERR_OK)
 		fail_msg("%s", e.text);
@@ -122,7 +62,7 @@ test_round_trip(void **state)
 	assert_int_equal(channel_send(x->a, PING, 99, later, payload, NULL, 0,
 			     0, &e),
 	    ERR_OK);
-	assert_int_equal(channel_receive(x->b, &m, both, 0, &e), ERR_OK);
+	assert_int_equal(channel_receive(x->b, &m, ends_accept, 0, &e), ERR_OK);
 	assert_int_equal(m.kind, PING);
 	assert_int_equal(m.id, 99);
 	assert_int_equal(m.expires_ms, later);
@@ -135,7 +75,7 @@ test_round_trip(void **state)
 
 	assert_int_equal(channel_send(x->b, PONG, 1, 0, NULL, NULL, 0, 0, &e),
 	    ERR_OK);
-	assert_int_equal(channel_receive(x->a, &m, both, 0, &e), ERR_OK);
+	assert_int_equal(channel_receive(x->a, &m, ends_accept, 0, &e), ERR_OK);
 	assert_int_equal(json_object_size(m.payload), 0);
 	message_clear(&m);
 }
@@ -195,7 +135,7 @@ test_descriptors(void **state)
 		assert_int_equal(channel_send(x->a, PING, 1, 0, NULL, fds,
 				     count, 0, &e),
 		    ERR_OK);
-		assert_int_equal(channel_receive(x->b, &m, both, 0, &e),
+		assert_int_equal(channel_receive(x->b, &m, ends_accept, 0, &e),
 		    ERR_OK);
 		assert_int_equal(m.fd_count, count);
 		for (size_t i = 0; i < count; i++) {
@@ -226,7 +166,7 @@ test_memory_and_descriptors(void **state)
 			     CHANNEL_FDS_MAX, 0, &e),
 	    ERR_OK);
 	json_decref(payload);
-	assert_int_equal(channel_receive(x->b, &m, both, 0, &e), ERR_OK);
+	assert_int_equal(channel_receive(x->b, &m, ends_accept, 0, &e), ERR_OK);
 	assert_int_equal(m.fd_count, CHANNEL_FDS_MAX);
 	assert_string_equal(text_of(&m), text);
 	message_clear(&m);
@@ -242,9 +182,10 @@ test_unknown_kind(void **state)
 
 	assert_int_equal(channel_send(x->a, SECRET, 5, 0, NULL, &fd, 1, 0, &e),
 	    ERR_OK);
-	assert_int_equal(channel_receive(x->b, &m, both, 0, &e), ERR_DENIED);
+	assert_int_equal(channel_receive(x->b, &m, ends_accept, 0, &e),
+	    ERR_DENIED);
 	/* Its sender hears so at once. */
-	assert_int_equal(channel_receive(x->a, &m, both, 0, &e), ERR_OK);
+	assert_int_equal(channel_receive(x->a, &m, ends_accept, 0, &e), ERR_OK);
 	assert_int_equal(m.kind, SECRET | CHANNEL_REPLY);
 	assert_int_equal(m.id, 5);
 	assert_int_equal(message_error(&m, &e), ERR_DENIED);
@@ -264,12 +205,13 @@ test_error_reply(void **state)
 	for (int code = ERR_OK + 1; code < ERR_CODES; code++) {
 		(void)err_set(&reason, (enum err_code)code, "no %d", code);
 		assert_int_equal(send_text(x->a, PING, 3, "?", &e), ERR_OK);
-		assert_int_equal(channel_receive(x->b, &m, both, 0, &e),
+		assert_int_equal(channel_receive(x->b, &m, ends_accept, 0, &e),
 		    ERR_OK);
 		assert_int_equal(channel_reply_error(x->b, &m, &reason, &e),
 		    ERR_OK);
 		message_clear(&m);
-		assert_int_equal(channel_receive(x->a, &reply, both, 0, &e),
+		assert_int_equal(channel_receive(x->a, &reply, ends_accept, 0,
+				     &e),
 		    ERR_OK);
 		assert_true(reply.failed);
 		assert_int_equal(message_error(&reply, &e), code);
@@ -288,7 +230,7 @@ test_error_text_not_utf8(void **state)
 
 	(void)err_set(&reason, ERR_IO, "name \xff\xc3 ends");
 	assert_int_equal(channel_reply_error(x->b, &m, &reason, &e), ERR_OK);
-	assert_int_equal(channel_receive(x->a, &m, both, 0, &e), ERR_OK);
+	assert_int_equal(channel_receive(x->a, &m, ends_accept, 0, &e), ERR_OK);
 	assert_int_equal(message_error(&m, &e), ERR_IO);
 	assert_string_equal(e.text, "name ?? ends");
 	message_clear(&m);
@@ -343,12 +285,13 @@ expect_refused(struct ends *x, const char *why)
 	struct message m;
 	struct err e = { 0 };
 
-	assert_int_equal(channel_receive(x->b, &m, both, 0, &e), ERR_INVALID);
+	assert_int_equal(channel_receive(x->b, &m, ends_accept, 0, &e),
+	    ERR_INVALID);
 	if (strstr(e.text, why) == NULL)
 		fail_msg("%s, not: %s", e.text, why);
 	assert_int_equal(send_text(x->a, PING, 1, "after", &e), ERR_OK);
 	expect_text(x->b, "after");
-	while (channel_receive(x->a, &m, both, 0, &e) == ERR_OK)
+	while (channel_receive(x->a, &m, ends_accept, 0, &e) == ERR_OK)
 		message_clear(&m);
 }
 
@@ -503,9 +446,11 @@ test_expired(void **state)
 	assert_int_equal(send_text(x->a, PING, 2, "fresh", &e), ERR_OK);
 	clock_shift_ms(5000);
 	expect_text(x->b, "fresh");
-	assert_int_equal(channel_receive(x->b, &m, both, 0, &e), ERR_TIMEOUT);
+	assert_int_equal(channel_receive(x->b, &m, ends_accept, 0, &e),
+	    ERR_TIMEOUT);
 	/* And nobody was told. */
-	assert_int_equal(channel_receive(x->a, &m, both, 0, &e), ERR_TIMEOUT);
+	assert_int_equal(channel_receive(x->a, &m, ends_accept, 0, &e),
+	    ERR_TIMEOUT);
 }
 
 static void
@@ -519,7 +464,7 @@ test_closed(void **state)
 	close(x->fds[0]);
 	x->fds[0] = -1;
 	expect_text(x->b, "last words");
-	assert_int_equal(channel_receive(x->b, &m, both, -1, &e),
+	assert_int_equal(channel_receive(x->b, &m, ends_accept, -1, &e),
 	    ERR_UNAVAILABLE);
 	assert_int_equal(send_text(x->b, PING, 1, "?", &e), ERR_UNAVAILABLE);
 }
@@ -532,7 +477,8 @@ test_waits(void **state)
 	struct message m;
 	struct err e;
 
-	assert_int_equal(channel_receive(x->b, &m, both, 30, &e), ERR_TIMEOUT);
+	assert_int_equal(channel_receive(x->b, &m, ends_accept, 30, &e),
+	    ERR_TIMEOUT);
 	assert_true(clock_steady_ms() - start >= 29);
 }
 
@@ -558,247 +504,13 @@ test_full_and_restart(void **state)
 
 	channel_free(x->b);
 	x->b = channel_new(x->fds[1], "a");
-	while (channel_receive(x->b, &m, both, 0, &e) == ERR_OK) {
+	while (channel_receive(x->b, &m, ends_accept, 0, &e) == ERR_OK) {
 		assert_int_equal(m.id, got++);
 		message_clear(&m);
 	}
 	assert_int_equal(e.code, ERR_TIMEOUT);
 	assert_int_equal(got, sent);
 }
-
-/* Several threads ask one peer through one channel. */
-
-enum { THREADS = 4, CALLS = 150 };
-
-struct traffic {
-	struct ends *ends;
-	struct caller *caller;
-	unsigned int wrong[THREADS];
-	enum err_code outcome; /* of the single request of some tests */
-};
-
-/* Answers PING with the same payload and refuses PONG; an end message
- * (SECRET) stops it. */
-static void *
-serve(void *arg)
-{
-	static const uint32_t accepts[] = { PING, PONG, SECRET, 0 };
-	struct traffic *t = arg;
-	struct message m;
-	struct err reason;
-	struct err e;
-
-	for (;;) {
-		uint32_t kind;
-
-		if (channel_receive(t->ends->b, &m, accepts, WAIT_MS, &e) !=
-		    ERR_OK)
-			return NULL;
-		kind = m.kind;
-		if (kind == PONG) {
-			(void)err_set(&reason, ERR_CONFLICT, "somebody won");
-			if (channel_reply_error(t->ends->b, &m, &reason, &e) !=
-			    ERR_OK)
-				kind = SECRET;
-		} else if (channel_reply(t->ends->b, &m, m.payload, &e) !=
-		    ERR_OK)
-			kind = SECRET;
-		message_clear(&m);
-		if (kind == SECRET)
-			return NULL;
-	}
-}
-
-/* The reply to SECRET ends it. */
-static void *
-dispatch(void *arg)
-{
-	struct traffic *t = arg;
-	struct message m;
-	struct err e;
-
-	for (;;) {
-		uint32_t kind;
-
-		if (channel_receive(t->ends->a, &m, both, WAIT_MS, &e) !=
-		    ERR_OK)
-			return NULL;
-		kind = m.kind;
-		if (!caller_dispatch(t->caller, &m))
-			message_clear(&m);
-		if (kind == (SECRET | CHANNEL_REPLY))
-			return NULL;
-	}
-}
-
-struct asker {
-	struct traffic *traffic;
-	unsigned int number;
-};
-
-static void *
-ask(void *arg)
-{
-	const struct asker *a = arg;
-	unsigned int *wrong = &a->traffic->wrong[a->number];
-
-	for (unsigned int i = 0; i < CALLS; i++) {
-		unsigned int n = a->number * CALLS + i;
-		json_t *payload = json_pack("{s:i}", "n", (int)n);
-		struct message reply = { 0 };
-		struct err e;
-		enum err_code code = caller_call(a->traffic->caller,
-		    i % 5 == 4 ? PONG : PING, payload, NULL, 0, WAIT_MS, &reply,
-		    &e);
-
-		if (i % 5 == 4)
-			*wrong += code != ERR_CONFLICT;
-		else
-			*wrong += code != ERR_OK ||
-			    !json_equal(reply.payload, payload);
-		message_clear(&reply);
-		json_decref(payload);
-	}
-	return NULL;
-}
-
-static void
-start(pthread_t *t, void *(*body)(void *), void *arg)
-{
-	assert_int_equal(pthread_create(t, NULL, body, arg), 0);
-}
-
-static void
-join(pthread_t t)
-{
-	assert_int_equal(pthread_join(t, NULL), 0);
-}
-
-static void
-test_threads(void **state)
-{
-	struct traffic t = { .ends = *state };
-	struct asker askers[THREADS];
-	pthread_t threads[THREADS + 2];
-	struct message reply;
-	struct err e;
-
-	t.caller = caller_new(t.ends->a);
-	start(&threads[THREADS], serve, &t);
-	start(&threads[THREADS + 1], dispatch, &t);
-	for (unsigned int i = 0; i < THREADS; i++) {
-		askers[i] = (struct asker){ &t, i };
-		start(&threads[i], ask, &askers[i]);
-	}
-	for (unsigned int i = 0; i < THREADS; i++)
-		join(threads[i]);
-	assert_int_equal(caller_call(t.caller, SECRET, NULL, NULL, 0, WAIT_MS,
-			     &reply, &e),
-	    ERR_OK);
-	message_clear(&reply);
-	join(threads[THREADS]);
-	join(threads[THREADS + 1]);
-	for (unsigned int i = 0; i < THREADS; i++)
-		assert_int_equal(t.wrong[i], 0);
-	caller_free(t.caller);
-}
-
-static void
-test_call_times_out(void **state)
-{
-	struct ends *x = *state;
-	AUTO(caller, k) = caller_new(x->a);
-	struct message m;
-	struct err e;
-
-	assert_int_equal(caller_call(k, PING, NULL, NULL, 0, 20, &m, &e),
-	    ERR_TIMEOUT);
-	assert_non_null(strstr(e.text, "20 ms"));
-	/* Nobody will answer it later either: it has expired. */
-	clock_shift_ms(20);
-	assert_int_equal(channel_receive(x->b, &m, both, 0, &e), ERR_TIMEOUT);
-	/* A reply that comes too late is nobody's. */
-	m = (struct message){ .kind = PING | CHANNEL_REPLY, .id = 1 };
-	assert_false(caller_dispatch(k, &m));
-	m = (struct message){ .kind = PING };
-	assert_false(caller_dispatch(k, &m));
-}
-
-static void *
-ask_once(void *arg)
-{
-	struct traffic *t = arg;
-	struct message reply = { 0 };
-	struct err e;
-
-	t->outcome =
-	    caller_call(t->caller, PING, NULL, NULL, 0, WAIT_MS, &reply, &e);
-	message_clear(&reply);
-	return NULL;
-}
-
-static void
-test_peer_restarts(void **state)
-{
-	struct traffic t = { .ends = *state };
-	struct message request;
-	pthread_t thread;
-	struct err e;
-
-	t.caller = caller_new(t.ends->a);
-	start(&thread, ask_once, &t);
-	assert_int_equal(channel_receive(t.ends->b, &request, both, WAIT_MS,
-			     &e),
-	    ERR_OK);
-	caller_reset(t.caller);
-	join(thread);
-	assert_int_equal(t.outcome, ERR_UNAVAILABLE);
-	request.kind |= CHANNEL_REPLY;
-	assert_false(caller_dispatch(t.caller, &request));
-	message_clear(&request);
-
-	/* And the next request works. */
-	start(&thread, ask_once, &t);
-	assert_int_equal(channel_receive(t.ends->b, &request, both, WAIT_MS,
-			     &e),
-	    ERR_OK);
-	assert_int_equal(channel_reply(t.ends->b, &request, NULL, &e), ERR_OK);
-	message_clear(&request);
-	assert_int_equal(channel_receive(t.ends->a, &request, both, WAIT_MS,
-			     &e),
-	    ERR_OK);
-	assert_true(caller_dispatch(t.caller, &request));
-	join(thread);
-	assert_int_equal(t.outcome, ERR_OK);
-	caller_free(t.caller);
-}
-
-/* A reply of another kind, with the right id, releases nobody. */
-static void
-test_wrong_reply(void **state)
-{
-	struct traffic t = { .ends = *state };
-	struct message m;
-	pthread_t thread;
-	struct err e;
-
-	t.caller = caller_new(t.ends->a);
-	start(&thread, ask_once, &t);
-	assert_int_equal(channel_receive(t.ends->b, &m, both, WAIT_MS, &e),
-	    ERR_OK);
-	m.kind = PONG | CHANNEL_REPLY;
-	assert_false(caller_dispatch(t.caller, &m));
-	m.kind = PING | CHANNEL_REPLY;
-	m.id++;
-	assert_false(caller_dispatch(t.caller, &m));
-	m.id--;
-	assert_true(caller_dispatch(t.caller, &m));
-	join(thread);
-	assert_int_equal(t.outcome, ERR_OK);
-	caller_free(t.caller);
-}
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
 main(void)
@@ -819,10 +531,6 @@ main(void)
 		CASE(test_closed),
 		CASE(test_waits),
 		CASE(test_full_and_restart),
-		CASE(test_threads),
-		CASE(test_call_times_out),
-		CASE(test_peer_restarts),
-		CASE(test_wrong_reply),
 	};
 
 	/* Refusals are logged, and here on purpose. */
