@@ -177,13 +177,21 @@ const struct hostile hostile_cases[] = {
 
 	/* Too much */
 	{ "64 MiB and a byte", "tree 100644 a.rego $(zeros 67108865)",
-	    "a.rego: 67108865 bytes", NULL },
+	    "a.rego: 67108865 bytes", BY_HEADER },
 	{ "512 MiB in a small pack", "tree 100644 README.md $(zeros 536870912)",
-	    "README.md: 536870912 bytes", NULL },
+	    "README.md: 536870912 bytes", BY_HEADER },
+	{ "512 MiB made by a delta", "tree 100644 a.rego $(bomb)",
+	    "a.rego: 536870912 bytes", BY_HEADER },
+	{ "a manifest of 512 MiB",
+	    "tree 100644 .manifest $(zeros 536870912) 100644 a.rego $P",
+	    ".manifest: 536870912 bytes", BY_HEADER },
+	{ "an edict.yaml of 512 MiB",
+	    "tree 100644 a.rego $P 100644 edict.yaml $(zeros 536870912)",
+	    "edict.yaml: 536870912 bytes", BY_HEADER },
 	{ "2 GiB in one small pack",
 	    "z=$(zeros 67108864); tree $(for i in $(seq 10 42); do echo "
 	    "100644 f$i $z; done)",
-	    "more than 2147483648 bytes", NULL },
+	    "more than 2147483648 bytes", BY_HEADER },
 	{ "folders of folders",
 	    "x=$(tree 100644 a.rego $P); x=$(git mktree </dev/null); for i in 1 "
 	    "2 3 4 5 6 7 8 9; do x=$(tree 40000 0 $x 40000 1 $x 40000 2 $x "
