@@ -29,16 +29,25 @@ struct held_blob {
 	UT_hash_handle hh;
 };
 
+/* One of the artifacts that have the content of an assignment. */
+struct variant {
+	const char *bundle, *content;
+	struct engines_mark mark;
+};
+
 struct catalog {
 	_Atomic size_t refs;
 	json_t *rows; /* the texts that entries point into */
 	json_t *tokens_rows;
+	json_t *variants_rows;
 	struct catalog_entry *entries;          /* sorted by cluster, bundle */
 	const struct catalog_entry **by_bundle; /* by bundle, cluster */
 	size_t count;
 	json_t *faults; /* cluster/bundle → SHA-256 of what cannot be read */
 	struct catalog_token *tokens; /* sorted by digest */
 	size_t token_count;
+	struct variant *variants; /* sorted by bundle, content */
+	size_t variant_count;
 	struct held_blob *blobs; /* uthash by sha256 */
 };
 
@@ -139,6 +148,8 @@ add_entry(struct catalog *c, const json_t *row, const char *data_dir,
 		.data = blob->data,
 		.size = blob->size,
 		.serial = json_integer_value(json_object_get(row, "serial")),
+		.content = payload_text(row, "content"),
+		.mark = engines_mark(blob->etag),
 	};
 	return ERR_OK;
 }
@@ -184,10 +195,11 @@ row_before(const struct catalog *previous, const json_t *row)
 
 	if (entry == NULL)
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "cluster",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "cluster",
 	    entry->cluster, "bundle", entry->bundle, "revision",
 	    entry->revision, "sha256", entry->sha256, "size",
-	    (json_int_t)entry->size, "serial", (json_int_t)entry->serial);
+	    (json_int_t)entry->size, "serial", (json_int_t)entry->serial,
+	    "content", entry->content);
 }
 
 /* Everybody else goes on being served. */
@@ -251,27 +263,81 @@ add_tokens(struct catalog *c)
 	}
 }
 
+static int
+by_content(const void *a, const void *b)
+{
+	const struct variant *x = a;
+	const struct variant *y = b;
+	int order = strcmp(x->bundle, y->bundle);
+
+	return order != 0 ? order : strcmp(x->content, y->content);
+}
+
+static void
+add_variants(struct catalog *c)
+{
+	size_t count = json_array_size(c->variants_rows);
+	size_t i;
+	json_t *row;
+
+	c->variants = mem_array(count, sizeof *c->variants);
+	json_array_foreach(c->variants_rows, i, row) {
+		struct variant *v = &c->variants[c->variant_count];
+
+		v->bundle = payload_text(row, "bundle");
+		v->content = payload_text(row, "content");
+		if (engines_mark_read(&v->mark, payload_text(row, "sha256")))
+			c->variant_count++;
+	}
+	if (c->variant_count > 1)
+		qsort(c->variants, c->variant_count, sizeof *c->variants,
+		    by_content);
+}
+
+static enum err_code
+read_rows(struct catalog *c, struct store *s, struct err *e)
+{
+	enum err_code code = store_snapshot_begin(s, e);
+
+	if (code == ERR_OK)
+		code = store_view_served(s, &c->rows, e);
+	if (code == ERR_OK)
+		code = store_view_variants(s, &c->variants_rows, e);
+	if (code == ERR_OK)
+		code = store_view_tokens(s, &c->tokens_rows, e);
+	store_snapshot_end(s);
+	return code;
+}
+
+/* Most of what is written to the database changes nothing here. */
+static bool
+is_as_before(const struct catalog *c, const struct catalog *previous)
+{
+	return previous != NULL && catalog_missing(previous) == 0 &&
+	    json_equal(c->rows, previous->rows) &&
+	    json_equal(c->variants_rows, previous->variants_rows) &&
+	    json_equal(c->tokens_rows, previous->tokens_rows);
+}
+
 enum err_code
 catalog_load(struct catalog **out, struct store *s, const char *data_dir,
-    const struct catalog *previous, struct err *e)
+    struct catalog *previous, struct err *e)
 {
 	struct catalog *c = mem_zalloc(sizeof *c);
 	enum err_code code;
 
 	atomic_init(&c->refs, 1);
 	c->faults = json_object();
-	code = store_snapshot_begin(s, e);
-	if (code == ERR_OK)
-		code = store_view_served(s, &c->rows, e);
-	if (code == ERR_OK)
-		code = store_view_tokens(s, &c->tokens_rows, e);
-	store_snapshot_end(s);
-	if (code != ERR_OK) {
+	code = read_rows(c, s, e);
+	if (code != ERR_OK || is_as_before(c, previous)) {
 		catalog_unref(c);
+		if (code == ERR_OK)
+			*out = catalog_ref(previous);
 		return code;
 	}
 	add_entries(c, data_dir, previous);
 	add_tokens(c);
+	add_variants(c);
 	*out = c;
 	return ERR_OK;
 }
@@ -298,9 +364,11 @@ catalog_unref(struct catalog *c)
 	mem_free(c->entries);
 	mem_free(c->by_bundle);
 	mem_free(c->tokens);
+	mem_free(c->variants);
 	json_decref(c->rows);
 	json_decref(c->faults);
 	json_decref(c->tokens_rows);
+	json_decref(c->variants_rows);
 	mem_free(c);
 }
 
@@ -369,6 +437,35 @@ catalog_having(const struct catalog *c, const char *bundle, size_t *count)
 		end++;
 	*count = end - first;
 	return c->by_bundle + first;
+}
+
+bool
+catalog_is_content(const struct catalog *c, const struct catalog_entry *entry,
+    const struct engines_mark *mark)
+{
+	struct variant key = { entry->bundle, entry->content, *mark };
+	const struct variant *v;
+
+	if (engines_mark_same(&entry->mark, mark))
+		return true;
+	v = c->variant_count == 0 ? NULL
+				  : bsearch(&key, c->variants, c->variant_count,
+					sizeof key, by_content);
+	if (v == NULL)
+		return false;
+	while (v > c->variants && by_content(&key, v - 1) == 0)
+		v--;
+	for (; v < c->variants + c->variant_count && by_content(&key, v) == 0;
+	     v++)
+		if (engines_mark_same(&v->mark, mark))
+			return true;
+	return false;
+}
+
+const struct catalog_entry *
+catalog_at(const struct catalog *c, size_t i)
+{
+	return &c->entries[i];
 }
 
 size_t

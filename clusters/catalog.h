@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "clusters/engines.h"
 #include "clusters/store.h"
 
 enum { CATALOG_ETAG_SIZE = 80 };
@@ -28,6 +29,8 @@ struct catalog_entry {
 	const void *data;
 	size_t size;
 	int64_t serial;
+	const char *content;      /* its content digest, before signing */
+	struct engines_mark mark; /* of the ETag */
 };
 
 enum catalog_role { CATALOG_ADMIN, CATALOG_ENGINE };
@@ -41,12 +44,12 @@ struct catalog_token {
 };
 
 /* Loads what the store says now; s is a read-only store of the calling thread.
+ * When that is what previous has, *out is a further reference to that.
  * previous may be NULL; artifacts it has are not read again. An artifact that
  * is missing or damaged is logged, and its entry stays as it was in previous, or
  * is left out where there was none; all others are served. On success *out has one reference, the caller's. */
 enum err_code catalog_load(struct catalog **out, struct store *s,
-    const char *data_dir, const struct catalog *previous, struct err *e)
-    MUST_CHECK;
+    const char *data_dir, struct catalog *previous, struct err *e) MUST_CHECK;
 
 struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c); /* NULL is fine */
@@ -62,7 +65,13 @@ const struct catalog_token *catalog_token(const struct catalog *c,
 const struct catalog_entry *const *catalog_having(const struct catalog *c,
     const char *bundle, size_t *count);
 
+/* Is this the mark of any signed variant of what is assigned? */
+bool catalog_is_content(const struct catalog *c,
+    const struct catalog_entry *entry, const struct engines_mark *mark);
+
 size_t catalog_count(const struct catalog *c); /* entries */
+/* Entry number i, sorted by cluster and bundle. */
+const struct catalog_entry *catalog_at(const struct catalog *c, size_t i);
 
 /* Entries that had to be left out or to stay as they were, because what is
  * assigned cannot be read: not ready, and to be loaded again, while not 0. */

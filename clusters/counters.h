@@ -29,7 +29,17 @@ enum counter {
 	COUNTER_VERDICTS_COULD_NOT_RUN,
 	COUNTER_FETCHES_OK,
 	COUNTER_FETCHES_FAILED,
-	COUNTER_RESTARTS, /* of processes, by the supervisor */
+	COUNTER_RESTARTS,         /* of processes, by the supervisor */
+	COUNTER_ENGINES_REJECTED, /* began to reject something */
+	COUNTER_ENGINES_HEALED,
+	COUNTER_ENGINES_BACK,      /* went back without a restart */
+	COUNTER_ENGINES_SPARED,    /* downloads that would have failed again */
+	COUNTER_ENGINES_UNTRACKED, /* polls that found no room in the table */
+	COUNTER_ENGINES_UNNAMED,   /* requests with a name that is none */
+	COUNTER_STATUS_REPORTS,
+	COUNTER_LOG_UPLOADS,
+	COUNTER_DECISIONS_OK,
+	COUNTER_DECISIONS_ERROR,
 	COUNTERS
 };
 

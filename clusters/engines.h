@@ -157,9 +157,15 @@ void engines_poll(struct engines *t, const struct engines_poll *p,
     struct engines_answer *out);
 /* Would it be held now? Changes nothing. */
 bool engines_held(struct engines *t, const struct engines_poll *p);
-/* It is being sent what is assigned; and: that did not get through. */
-void engines_sent(struct engines *t, const struct engines_poll *p);
-void engines_unsent(struct engines *t, const struct engines_poll *p);
+/* It is being sent what is assigned; and: that did not get through. A zeroed
+ * ticket is nothing that was sent. */
+struct engines_ticket {
+	uint32_t shard, bundle; /* numbers from 1 */
+	struct engines_mark sent;
+};
+void engines_sent(struct engines *t, const struct engines_poll *p,
+    struct engines_ticket *out);
+void engines_unsent(struct engines *t, const struct engines_ticket *ticket);
 
 /* What engines report of themselves. Only of engines that polled under this
  * name: others are not kept. False: there is none. */

@@ -333,14 +333,18 @@ count_sent(const struct engines_engine *e, struct engines_bundle *b,
 }
 
 void
-engines_sent(struct engines *t, const struct engines_poll *p)
+engines_sent(struct engines *t, const struct engines_poll *p,
+    struct engines_ticket *out)
 {
 	struct place at;
 	struct engines_engine e;
 	struct engines_bundle b;
 
+	*out = (struct engines_ticket){ 0 };
 	if (p->anonymous || !find_place(&at, t, p, false))
 		return;
+	*out = (struct engines_ticket){ (uint32_t)(at.shard - t->shards) + 1,
+		at.bundle, p->assigned };
 	e = *engines_at(t, at.shard, at.engine);
 	b = *engines_bundle_at(t, at.shard, at.bundle);
 	count_sent(&e, &b, p);
@@ -351,17 +355,23 @@ engines_sent(struct engines *t, const struct engines_poll *p)
 }
 
 void
-engines_unsent(struct engines *t, const struct engines_poll *p)
+engines_unsent(struct engines *t, const struct engines_ticket *ticket)
 {
-	struct place at;
-	struct engines_bundle b;
+	struct engines_shard *s;
+	const struct engines_bundle *at;
 
-	if (p->anonymous || !find_place(&at, t, p, false))
+	if (ticket->shard == 0 || ticket->shard > t->shard_count)
 		return;
-	b = *engines_bundle_at(t, at.shard, at.bundle);
-	if (is_sent(&b, &p->assigned) && b.sent_count > 0) {
+	s = &t->shards[ticket->shard - 1];
+	if (!engines_lock(t, s))
+		return;
+	at = engines_bundle_at(t, s, ticket->bundle);
+	if (at != NULL && at->used == 1 && is_sent(at, &ticket->sent) &&
+	    at->sent_count > 0) {
+		struct engines_bundle b = *at;
+
 		b.sent_count--;
-		engines_put_bundle(t, at.shard, at.bundle, &b);
+		engines_put_bundle(t, s, ticket->bundle, &b);
 	}
-	engines_unlock(at.shard);
+	engines_unlock(s);
 }

@@ -27,19 +27,23 @@ static const struct ledger_row pipeline_rows[] = {
 };
 static const struct ledger_row http_rows[] = {
 	{ LEDGER_ACTION, ledger_action },
+	{ LEDGER_ENGINES, ledger_engines },
 	{ 0 },
 };
 
 /* The same numbers as lists for channel_receive. */
 static const uint32_t pipeline_kinds[] = { LEDGER_REPOSITORY, LEDGER_COMMITS,
 	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, 0 };
-static const uint32_t http_kinds[] = { LEDGER_ACTION, 0 };
+static const uint32_t http_kinds[] = { LEDGER_ACTION, LEDGER_ENGINES, 0 };
 
 struct peer {
 	struct channel *channel;
 	const struct ledger_row *rows;
 	const uint32_t *kinds;
 };
+
+/* Messages of each peer that are still read at the end. */
+enum { LEDGER_LAST_MAX = 64 };
 
 enum { PEER_PIPELINE, PEER_HTTP, PEERS };
 
@@ -110,9 +114,10 @@ handle(struct ledger *l, struct peer *p, const struct message *m)
 	if (run == NULL)
 		return; /* a reply: nothing is ever asked from here */
 	code = carry_out(l, run, m->payload, &reply, &why);
-	if (code == ERR_OK && store_changes(l->context.store) != before)
+	if (code == ERR_OK && run != ledger_engines &&
+	    store_changes(l->context.store) != before)
 		tell_changed(l);
-	if (code != ERR_OK)
+	if (code != ERR_OK && run != ledger_engines)
 		log_warn("ledger.refused", "kind=%u code=%s reason=%s", m->kind,
 		    err_name(code), why.text);
 	answer(p, m, reply, code, &why);
@@ -134,6 +139,22 @@ serve_one(struct ledger *l, struct peer *p)
 	return code != ERR_UNAVAILABLE;
 }
 
+/* What was sent before the end was told is done before the end. */
+static void
+finish(struct ledger *l)
+{
+	for (size_t i = 0; i < PEERS; i++) {
+		struct pollfd p = {
+			.fd = channel_fd(l->peers[i].channel),
+			.events = POLLIN,
+		};
+
+		for (int n = 0; n < LEDGER_LAST_MAX && poll(&p, 1, 0) > 0; n++)
+			if (!serve_one(l, &l->peers[i]))
+				break;
+	}
+}
+
 static int
 serve(struct ledger *l)
 {
@@ -152,8 +173,10 @@ serve(struct ledger *l)
 			log_error("ledger.failed", "poll: errno=%d", errno);
 			return 1;
 		}
-		if (ready[PEERS].revents != 0)
+		if (ready[PEERS].revents != 0) {
+			finish(l);
 			return 0;
+		}
 		for (size_t i = 0; i < PEERS; i++)
 			if (ready[i].revents != 0 &&
 			    !serve_one(l, &l->peers[i]))
@@ -187,6 +210,8 @@ static enum err_code
 start(struct ledger *l, const struct ledger_setup *setup, struct err *e)
 {
 	l->context.repositories_left = setup->repositories_max;
+	l->context.engines_max = setup->engines_max;
+	l->context.folder = setup->data_dir;
 	TRY(signals_open(&l->signals, e));
 	TRY(store_open(&l->context.store, setup->data_dir, e));
 	log_info("ledger.started", "data_dir=%s", setup->data_dir);

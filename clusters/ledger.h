@@ -63,6 +63,12 @@ enum ledger_kind {
 	 * fetch, suspend, unsuspend, accept {repository,reason?}. */
 	LEDGER_ACTION = 220,
 
+	/* From http: what it remembers of engines, so that a restart does not
+	 * forget it. {"forget_before_ms","engines":[{"cluster","name",
+	 * "seen_ms","facts":{…}}]}, at most LEDGER_ENGINES_MAX → {}. Nobody is
+	 * told of a change. UNAVAILABLE while the disk is nearly full. */
+	LEDGER_ENGINES = 221,
+
 	/* To http and pipeline: {} . Never waits for room: who misses one
 	 * looks at data_version once a second. */
 	LEDGER_CHANGED = 240,
@@ -70,7 +76,9 @@ enum ledger_kind {
 
 enum {
 	LEDGER_TIMEOUT_MS = 20000,
-	LEDGER_COMMITS_MAX = 500 /* of one COMMITS */
+	LEDGER_COMMITS_MAX = 500, /* of one COMMITS */
+	LEDGER_ENGINES_MAX = 500, /* of one ENGINES */
+	LEDGER_ENGINE_FACTS_MAX = 32 * 1024
 };
 
 struct ledger_setup {
@@ -78,6 +86,7 @@ struct ledger_setup {
 	int pipeline_fd;
 	int http_fd;
 	int64_t repositories_max;
+	int64_t engines_max;
 	bool best_effort; /* confinement, as confine_rules has it */
 };
 

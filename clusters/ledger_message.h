@@ -18,6 +18,8 @@ struct ledger_context {
 	struct store *store;
 	int64_t repositories_left; /* new ones that may still come; they are
 	                            * only ever added while this runs */
+	int64_t engines_max;
+	const char *folder; /* whose disk may be full; NULL: not asked */
 };
 
 typedef enum err_code ledger_fn(struct ledger_context *c, const json_t *payload,
@@ -29,5 +31,6 @@ ledger_fn ledger_verdict;
 ledger_fn ledger_publish;
 ledger_fn ledger_operation;
 ledger_fn ledger_action;
+ledger_fn ledger_engines;
 
 #endif

@@ -109,6 +109,12 @@ static const char *const migrations[STORE_VERSION] = {
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);",
 	/* The last event when the operation was asked for. */
 	"ALTER TABLE operations ADD COLUMN after_event INTEGER;",
+	/* What http remembers of engines; it alone reads the facts. */
+	"CREATE TABLE engines ("
+	" cluster TEXT NOT NULL, name TEXT NOT NULL,"
+	" seen_ms INTEGER NOT NULL, facts TEXT NOT NULL,"
+	" PRIMARY KEY (cluster, name));"
+	"CREATE INDEX engines_seen ON engines (seen_ms);",
 };
 
 static enum err_code

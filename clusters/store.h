@@ -21,7 +21,7 @@
 #include "core/err.h"
 
 enum {
-	STORE_VERSION = 2,  /* of the schema */
+	STORE_VERSION = 3,  /* of the schema */
 	STORE_ID_SIZE = 41, /* a commit id and NUL */
 	STORE_DIGEST_SIZE = 65,
 	STORE_NAME_SIZE = 64,
@@ -127,6 +127,10 @@ enum err_code store_has_content(struct store *s, const char *bundle,
  * one with equal content. NOT_FOUND: no such revision, or nothing stored. */
 enum err_code store_artifact_of(struct store *s, const char *bundle,
     const char *commit, struct store_artifact *out, struct err *e) MUST_CHECK;
+
+/* The bytes that an artifact's files have, unpacked. */
+enum err_code store_unpacked_size(struct store *s,
+    const struct store_artifact *a, int64_t *out, struct err *e) MUST_CHECK;
 
 /* An operation. It outlives restarts: one that is found running after a start
  * is begun again. */

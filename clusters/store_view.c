@@ -181,9 +181,19 @@ store_view_served(struct store *s, json_t **out, struct err *e)
 {
 	return sql_list(s, e, out,
 	    "SELECT a.cluster, a.bundle, a.commit_id AS \"revision\","
-	    " a.artifact AS \"sha256\", f.size, a.serial"
+	    " a.artifact AS \"sha256\", f.size, a.serial, a.content"
 	    " FROM assignments a JOIN artifacts f ON f.sha256 = a.artifact"
 	    " ORDER BY a.cluster, a.bundle",
+	    "");
+}
+
+enum err_code
+store_view_variants(struct store *s, json_t **out, struct err *e)
+{
+	return sql_list(s, e, out,
+	    "SELECT DISTINCT f.bundle, f.content, f.sha256 FROM assignments a"
+	    " JOIN artifacts f ON f.bundle = a.bundle"
+	    " AND f.content = a.content ORDER BY f.sha256",
 	    "");
 }
 
@@ -194,6 +204,16 @@ store_view_tokens(struct store *s, json_t **out, struct err *e)
 	    "SELECT digest, name, role, cluster, expires_ms FROM tokens"
 	    " WHERE revoked_ms = 0 ORDER BY digest",
 	    "");
+}
+
+enum err_code
+store_view_artifact(struct store *s, const char *prefix, json_t **out,
+    struct err *e)
+{
+	return sql_list(s, e, out,
+	    "SELECT sha256, bundle, commit_id AS \"revision\" FROM artifacts"
+	    " WHERE sha256 >= ?1 AND sha256 < ?1 || 'g' LIMIT 1",
+	    "s", prefix);
 }
 
 /* The upper bound: "g" comes after every hex digit. */

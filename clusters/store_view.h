@@ -44,12 +44,25 @@ enum err_code store_view_audit(struct store *s, int64_t before, int64_t limit,
     json_t **out, struct err *e) MUST_CHECK;
 
 /* For clusters/catalog.c: {"cluster","bundle","revision","sha256","size",
- * "serial"} of every assignment, and {"digest","name","role","cluster",
+ * "serial","content"} of every assignment, {"bundle","content","sha256"} of
+ * every artifact with the content of one, and {"digest","name","role","cluster",
  * "expires_ms"} of every token that is not revoked. */
 enum err_code store_view_served(struct store *s, json_t **out, struct err *e)
     MUST_CHECK;
+enum err_code store_view_variants(struct store *s, json_t **out, struct err *e)
+    MUST_CHECK;
 enum err_code store_view_tokens(struct store *s, json_t **out, struct err *e)
     MUST_CHECK;
+
+/* {"sha256","bundle","revision"} of the artifact whose SHA-256 begins so; at
+ * most one row. */
+enum err_code store_view_artifact(struct store *s, const char *prefix,
+    json_t **out, struct err *e) MUST_CHECK;
+
+/* {"cluster","name","seen_ms","facts"} of engines after this one, sorted by
+ * cluster and name. */
+enum err_code store_view_engines(struct store *s, const char *cluster,
+    const char *name, int64_t limit, json_t **out, struct err *e) MUST_CHECK;
 
 /* For revs: {"repository","commit"} of commits whose id starts so, or that
  * repositories follow under this branch's name; at most two rows. */

@@ -171,6 +171,21 @@ struct store_progress {
 enum err_code store_progress_operation(struct store *s, int64_t id,
     const struct store_progress *p, struct err *e) MUST_CHECK;
 
+/* What is remembered of engines. */
+struct store_engine_row {
+	const char *cluster, *name;
+	const json_t *facts;
+	int64_t seen_ms;
+};
+enum err_code store_put_engine(struct store *s,
+    const struct store_engine_row *r, struct err *e) MUST_CHECK;
+enum err_code store_has_engine(struct store *s, const char *cluster,
+    const char *name, bool *out, struct err *e) MUST_CHECK;
+enum err_code store_count_engines(struct store *s, int64_t *out, struct err *e)
+    MUST_CHECK;
+enum err_code store_forget_engines(struct store *s, int64_t before_ms,
+    struct err *e) MUST_CHECK;
+
 /* Tokens, when the server starts; not when the ledger does. At the first start
  * makes the admin's and the engines' token and writes data_dir/admin-token and
  * engine-token (0600). Later, where a file is missing or holds no valid token of

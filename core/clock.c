@@ -3,9 +3,11 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <time.h>
 
-static _Atomic int64_t clock_shift;
+static _Atomic int64_t own_shift;
+static _Atomic int64_t *clock_shift = &own_shift;
 
 static int64_t
 read_ms(clockid_t id)
@@ -20,7 +22,7 @@ read_ms(clockid_t id)
 static int64_t
 shift(void)
 {
-	return atomic_load_explicit(&clock_shift, memory_order_relaxed);
+	return atomic_load_explicit(clock_shift, memory_order_relaxed);
 }
 
 int64_t
@@ -63,7 +65,17 @@ clock_wait_left(int64_t end)
 void
 clock_shift_ms(int64_t by)
 {
-	atomic_fetch_add(&clock_shift, by);
+	atomic_fetch_add(clock_shift, by);
+}
+
+void
+clock_share(void)
+{
+	void *map = mmap(NULL, sizeof *clock_shift, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert(map != MAP_FAILED);
+	clock_shift = map;
 }
 
 void

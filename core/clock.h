@@ -26,6 +26,10 @@ int clock_wait_left(int64_t end);
 /* Tests: both clocks jump by this many milliseconds from now on. */
 void clock_shift_ms(int64_t by);
 
+/* Tests: from now on this process and those it forks jump together. Before
+ * threads. */
+void clock_share(void);
+
 /* "2026-01-31T10:15:02.123Z" (RFC 3339, UTC). */
 void clock_text(char out[CLOCK_TEXT_SIZE], int64_t wall_ms);
 

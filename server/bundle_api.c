@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "core/clock.h"
+#include "server/engine.h"
 #include "server/poll.h"
 #include "server/reply.h"
 
@@ -96,6 +97,31 @@ answer(struct request *r, unsigned int status,
 		counters_add(r->service->counters, COUNTER_BYTES, entry->size);
 }
 
+static void
+add(struct MHD_Response *response, const char *name, const char *value)
+{
+	(void)MHD_add_response_header(response, name, value);
+}
+
+/* With the ETag that the engine sent, whatever it was: it would take any other
+ * for its own. */
+static void
+answer_own(struct request *r)
+{
+	struct MHD_Response *response =
+	    MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+
+	if (response == NULL)
+		return;
+	add(response, "ETag", request_header(r, "If-None-Match"));
+	add(response, "Cache-Control", "private, no-cache");
+	add(response, "Vary", "Authorization, X-Edict-Engine");
+	if (r->closing || is_opa(r))
+		add(response, "Connection", "close");
+	reply_with(r, 304, response);
+	MHD_destroy_response(response);
+}
+
 /* Spread a little, so that engines that came together part. */
 static int64_t
 hold_ms(const struct request *r, int64_t wait_s)
@@ -113,26 +139,45 @@ hold_ms(const struct request *r, int64_t wait_s)
 	return ms > 0 ? ms : 0;
 }
 
-/* The engine has what is assigned. A 304 at once would have it ask again at
- * once, so who is willing to wait waits, or hears that there is no room. */
-static void
-answer_same(struct request *r, const struct catalog_entry *entry)
+/* There is nothing for this engine now. A 304 at once would have it ask again
+ * at once, so who is willing to wait waits, or hears that there is no room.
+ * False: a 304 is due. */
+static bool
+hold(struct request *r, const struct catalog_entry *entry)
 {
 	int64_t wait_s = poll_wait_s(request_header(r, "Prefer"));
 	struct err e = { 0 };
 
-	if (wait_s == 0 || r->waited || loop_stopping(r->loop)) {
-		answer(r, 304, entry);
-		return;
-	}
+	if (wait_s == 0 || r->waited || loop_stopping(r->loop))
+		return false;
 	r->entry = entry;
 	if (loop_hold(r->loop, r, hold_ms(r, wait_s), &e) == ERR_OK) {
 		counters_add(r->service->counters, COUNTER_HOLDS, 1);
-		return;
+		return true;
 	}
 	r->entry = NULL;
 	r->closing = true;
 	reply_error(r, &e);
+	return true;
+}
+
+static void
+answer_entry(struct request *r, const struct catalog_entry *entry)
+{
+	struct engine engine;
+	bool wanted;
+
+	engine_read(&engine, r, entry);
+	wanted = engine_may_have(r, &engine);
+	if (poll_has(request_header(r, "If-None-Match"), entry->etag)) {
+		if (!hold(r, entry))
+			answer(r, 304, entry);
+	} else if (wanted) {
+		engine_sent(r, &engine);
+		answer(r, 200, entry);
+	} else if (!hold(r, entry)) {
+		answer_own(r);
+	}
 }
 
 static void
@@ -143,10 +188,8 @@ get(struct request *r, const char *cluster)
 
 	if (entry == NULL)
 		answer_none(r, cluster, bundle);
-	else if (poll_has(request_header(r, "If-None-Match"), entry->etag))
-		answer_same(r, entry);
 	else
-		answer(r, 200, entry);
+		answer_entry(r, entry);
 }
 
 void

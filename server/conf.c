@@ -167,6 +167,21 @@ static const struct spec http_spec[] = {
 	{ 0 }
 };
 
+static const struct spec engines_spec[] = {
+	{ "max", SPEC_INT, offsetof(struct conf, engines.max), 1, 10000000,
+	    100000,
+	    .help = "Engines that are kept track of; all others are served, "
+		    "but not known." },
+	{ "silent_after", SPEC_SECONDS,
+	    offsetof(struct conf, engines.silent_after), 10, 86400, 300,
+	    .help = "An engine that did not poll for so long counts as "
+		    "silent." },
+	{ "forget_after", SPEC_SECONDS,
+	    offsetof(struct conf, engines.forget_after), 60, 31536000, 86400,
+	    .help = "One that did not poll for so long is forgotten." },
+	{ 0 }
+};
+
 static const char *const log_names[] = { "debug", "info", "warn", "error",
 	NULL };
 
@@ -196,6 +211,8 @@ static const struct spec conf_spec[] = {
 	    .help = "Who may read what." },
 	{ "http", SPEC_OBJECT, 0, .sub = http_spec,
 	    .help = "How engines are served." },
+	{ "engines", SPEC_OBJECT, 0, .sub = engines_spec,
+	    .help = "What is remembered of engines." },
 	{ 0 }
 };
 

@@ -77,6 +77,11 @@ struct conf {
 		int64_t wait_max;    /* seconds */
 		int64_t engines_max; /* connections at once */
 	} http;
+	struct {
+		int64_t max;          /* in the table */
+		int64_t silent_after; /* seconds, as is the next */
+		int64_t forget_after;
+	} engines;
 };
 
 /* What the command line adds to, or gives in place of, the file. NULL: not

@@ -8,6 +8,7 @@
 #include "server/bundles_api.h"
 #include "server/clusters_api.h"
 #include "server/commits_api.h"
+#include "server/engines_api.h"
 #include "server/health_api.h"
 #include "server/keys_api.h"
 #include "server/metrics.h"
@@ -63,6 +64,8 @@ static const struct route routes[] = {
 	GET("/v1/operations/{id}", ROUTE_ADMIN, operations_api_get, NULL),
 	GET("/v1/clusters", ROUTE_ADMIN, clusters_api_list, "limit next"),
 	GET("/v1/clusters/{cluster}", ROUTE_ADMIN, clusters_api_get, NULL),
+	GET("/v1/clusters/{cluster}/engines", ROUTE_ADMIN, engines_api_list,
+	    "limit next state"),
 	GET("/v1/audit", ROUTE_ADMIN, audit_api_list, "limit next"),
 	GET("/v1/keys", ROUTE_ADMIN, keys_api_list, NULL),
 	{ 0 }

@@ -16,6 +16,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "server/engine_log.h"
 #include "server/loop.h"
 #include "server/service.h"
 #include "server/supervisor.h"
@@ -36,6 +37,7 @@ struct http {
 	bool ledger_gone; /* the pair is closed */
 	struct loop *loops[SERVICE_LOOPS_MAX];
 	size_t loop_count;
+	struct engine_log engine_log;
 	struct store *store;
 	int64_t version; /* of the data, as of the catalog that is served */
 	int64_t loaded_ms;
@@ -74,10 +76,10 @@ load(struct http *h, bool *changed, struct err *e)
 	catalog_unref(previous);
 	if (code != ERR_OK)
 		return code;
+	*changed = next != previous;
 	service_publish(s, next);
 	h->version = version;
 	h->loaded_ms = clock_mono_ms();
-	*changed = true;
 	return ERR_OK;
 }
 
@@ -140,6 +142,10 @@ static void
 handle_ledger(struct http *h, struct message *m)
 {
 	service_ledger_silent(&h->service, 0);
+	if (m->kind == (LEDGER_ENGINES | CHANNEL_REPLY)) {
+		engine_log_reply(&h->engine_log, m);
+		return;
+	}
 	deliver(h, m);
 }
 
@@ -157,8 +163,10 @@ handle_supervisor(struct http *h, struct message *m)
 	const char *process = "";
 
 	if (json_unpack(m->payload, "{s:s}", "process", &process) == 0 &&
-	    strcmp(process, "ledger") == 0)
+	    strcmp(process, "ledger") == 0) {
 		forget_questions(h, SERVICE_SILENT_MS);
+		engine_log_reply(&h->engine_log, NULL);
+	}
 }
 
 /* ---- the first thread ---- */
@@ -191,6 +199,7 @@ control(struct http *h)
 			forget_questions(h, INT64_MAX);
 		}
 		refresh(h);
+		engine_log_tick(&h->engine_log);
 		counters_set_waiting(h->service.counters, 0,
 		    atomic_load(&h->service.held));
 	}
@@ -219,6 +228,8 @@ finish(struct http *h)
 	}
 	for (size_t i = 0; i < h->loop_count; i++)
 		loop_join(h->loops[i]);
+	if (!h->ledger_gone)
+		engine_log_end(&h->engine_log);
 }
 
 /* ---- preparing ---- */
@@ -339,6 +350,7 @@ prepare(struct http *h, struct err *e)
 	TRY(make_loops(h, e));
 	TRY(confine(h, e));
 	refresh(h);
+	engine_log_restore(&h->engine_log, h->store);
 	return ERR_OK;
 }
 
@@ -376,8 +388,10 @@ http_init(struct http *h, const struct http_setup *setup)
 	h->supervisor = channel_new(setup->supervisor_fd, "supervisor");
 	h->service.conf = setup->conf;
 	h->service.counters = setup->counters;
+	h->service.engines = setup->engines;
 	h->service.ledger = h->ledger;
 	h->service.started_ms = clock_now_ms();
+	engine_log_init(&h->engine_log, &h->service);
 }
 
 static void

@@ -11,6 +11,7 @@
  * builds the next catalog and swaps it as a whole. */
 
 #include "clusters/counters.h"
+#include "clusters/engines.h"
 #include "server/conf.h"
 
 struct http_setup {
@@ -19,6 +20,7 @@ struct http_setup {
 	size_t listener_count;
 	int ledger_fd, supervisor_fd;
 	struct counters *counters;
+	struct engines *engines;
 };
 
 /* Serves until SIGTERM: then no new connections, waiting engines answered,

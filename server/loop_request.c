@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "server/dispatch.h"
+#include "server/engine.h"
 #include "server/reply.h"
 
 /* ---- connections ---- */
@@ -191,6 +192,8 @@ loop_on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	if (r == NULL)
 		return;
 	assert(!r->suspended);
+	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		engine_failed(r);
 	log_debug("http.request", "method=%s path=%s status=%u end=%d",
 	    r->method, r->url, r->status, (int)code);
 	request_free(r);

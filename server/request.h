@@ -39,6 +39,8 @@ struct request {
 	struct message *reply; /* its answer; NULL: none came */
 	bool waited;           /* this is the second call */
 
+	struct engines_ticket ticket; /* of a bundle that is being sent */
+
 	size_t received; /* bytes of the body, kept or not */
 	bool suspended;
 	bool counted;        /* among the polls that are held */

@@ -13,6 +13,7 @@
 
 #include "clusters/catalog.h"
 #include "clusters/counters.h"
+#include "clusters/engines.h"
 #include "core/channel.h"
 #include "server/conf.h"
 
@@ -31,6 +32,7 @@ enum {
 struct service {
 	const struct conf *conf;
 	struct counters *counters;
+	struct engines *engines;
 	struct channel *ledger;
 	char *keys;             /* what GET /v1/keys answers */
 	int64_t started_ms;     /* wall clock */

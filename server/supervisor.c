@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "clusters/counters.h"
+#include "clusters/engines.h"
 #include "clusters/ledger.h"
 #include "core/channel.h"
 #include "core/clock.h"
@@ -51,6 +52,7 @@ struct supervisor {
 	const struct conf *conf;
 	struct listeners listeners;
 	struct counters *counters;
+	struct engines *engines;
 	int pairs[PAIRS][2]; /* [0]: the one named first */
 	struct channel *to_pipeline;
 	struct channel *to_http;
@@ -75,6 +77,7 @@ run_ledger(struct supervisor *sv)
 		.pipeline_fd = sv->pairs[PIPELINE_LEDGER][1],
 		.http_fd = sv->pairs[HTTP_LEDGER][1],
 		.repositories_max = (int64_t)sv->conf->repositories.count,
+		.engines_max = sv->conf->engines.max,
 		.best_effort = sv->conf->gate.sandbox == SANDBOX_BEST_EFFORT,
 	};
 
@@ -114,6 +117,7 @@ run_http(struct supervisor *sv)
 		.ledger_fd = sv->pairs[HTTP_LEDGER][0],
 		.supervisor_fd = sv->pairs[HTTP_SUPERVISOR][0],
 		.counters = sv->counters,
+		.engines = sv->engines,
 	};
 
 	return http_main(&setup);
@@ -156,8 +160,11 @@ drop_descriptors(struct supervisor *sv, enum process_id id)
 		for (int end = 0; end < 2; end++)
 			if (!holds_end(id, (enum pair_id)pair, end))
 				close(sv->pairs[pair][end]);
-	if (id != HTTP)
+	if (id != HTTP) {
 		listeners_close(&sv->listeners);
+		engines_free(sv->engines);
+		sv->engines = NULL;
+	}
 	close(sv->signals);
 	close(sv->lock);
 }
@@ -450,6 +457,7 @@ set_up(struct supervisor *sv, struct err *e)
 	for (int pair = 0; pair < PAIRS; pair++)
 		TRY(channel_pair(sv->pairs[pair], e));
 	sv->counters = make_counters(c);
+	sv->engines = engines_new((size_t)c->engines.max);
 	sv->to_pipeline =
 	    channel_new(sv->pairs[PIPELINE_SUPERVISOR][1], "pipeline");
 	sv->to_http = channel_new(sv->pairs[HTTP_SUPERVISOR][1], "http");
@@ -478,6 +486,7 @@ supervisor_main(const struct conf *c)
 	channel_free(sv.to_pipeline);
 	channel_free(sv.to_http);
 	counters_free(sv.counters);
+	engines_free(sv.engines);
 	listeners_close(&sv.listeners);
 	return 0;
 }

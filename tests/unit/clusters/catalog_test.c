@@ -56,7 +56,7 @@ teardown(void **state)
 }
 
 static struct catalog *
-load(const struct catalog *previous)
+load(struct catalog *previous)
 {
 	struct catalog *c = NULL;
 

@@ -23,6 +23,7 @@ static struct {
 	struct engines_poll p;
 	struct engines_mark has;
 	struct engines_answer a;
+	struct engines_ticket ticket;
 } x;
 
 static struct engines_mark
@@ -71,7 +72,7 @@ ask_and_get(int n)
 {
 	ask(n);
 	if (!x.a.hold)
-		engines_sent(x.t, &x.p);
+		engines_sent(x.t, &x.p, &x.ticket);
 	return !x.a.hold;
 }
 
@@ -258,8 +259,10 @@ what_did_not_get_through_does_not_count(void **arg)
 	assign(2, 2);
 	for (int i = 0; i < 10; i++) {
 		assert_true(ask_and_get(1));
-		engines_unsent(x.t, &x.p);
+		engines_unsent(x.t, &x.ticket);
 	}
+	engines_unsent(x.t, &(struct engines_ticket){ 0 });
+	engines_unsent(x.t, &(struct engines_ticket){ 9, 9, { { 0 } } });
 	assert_int_equal(state(), ENGINES_STATE_BEHIND);
 	engines_free(x.t);
 }
@@ -308,7 +311,7 @@ going_back_is_told(void **arg)
 	assert_int_equal(x.a.from_serial, 9);
 	assert_int_equal(x.a.to_serial, 8);
 	assert_true((look().bundle.flags & ENGINES_BACK) != 0);
-	engines_sent(x.t, &x.p);
+	engines_sent(x.t, &x.p, &x.ticket);
 	ask(2);
 	assert_int_equal(x.a.news, 0);
 	assert_false((look().bundle.flags & ENGINES_BACK) != 0);
@@ -348,11 +351,12 @@ a_full_table_goes_on(void **arg)
 	assert_int_equal(x.a.news, ENGINES_NEWS_UNTRACKED);
 	assert_false(x.a.hold);
 	x.p.now_ms += 10 * MINUTE;
+	(void)snprintf(name, sizeof name, "host-1");
+	ask(1);
+	(void)snprintf(name, sizeof name, "one-more");
 	ask(1);
 	assert_int_equal(x.a.news, 0);
 	assert_int_equal(engines_count(x.t), MAX);
-	(void)snprintf(name, sizeof name, "host-1");
-	ask(1);
 	assert_int_equal(look().engines, MAX);
 	assert_int_equal(look().bundles, MAX);
 	/* All but the two are forgotten, and their rows used again. */
@@ -485,6 +489,7 @@ poll_on(void *arg)
 
 	for (int i = 0; i < ROUNDS; i++) {
 		struct engines_mark has = mark_of((int)seed % 3 + 1);
+		struct engines_ticket ticket;
 		struct engines_answer a;
 		char name[32];
 
@@ -496,7 +501,7 @@ poll_on(void *arg)
 		p.now_ms = START + i;
 		engines_poll(x.t, &p, &a);
 		if (!a.hold)
-			engines_sent(x.t, &p);
+			engines_sent(x.t, &p, &ticket);
 		if (seed % 64 == 0)
 			(void)engines_forget(x.t, START + i - 100);
 	}

@@ -15,6 +15,7 @@
 
 #include "clusters/catalog.h"
 #include "clusters/ledger.h"
+#include "clusters/store_view.h"
 #include "clusters/view.h"
 #include "core/channel.h"
 #include "core/clock.h"
@@ -45,7 +46,7 @@ start(void)
 	assert_true(l.pid >= 0);
 	if (l.pid == 0) {
 		struct ledger_setup setup = { l.w.dir, l.pipeline[1], l.http[1],
-			4, false };
+			4, 100, false };
 
 		_exit(ledger_main(&setup));
 	}
@@ -310,6 +311,102 @@ test_http_cannot_judge_or_publish(void **state)
 	check_assigned("east", "1 following 1");
 }
 
+static json_t *
+engines_payload(int count, const char *name, int64_t forget_ms)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < count; i++)
+		json_array_append_new(list,
+		    json_pack("{s:s, s:o, s:i, s:{s:s}}", "cluster", "east",
+			"name", json_sprintf("%s%d", name, i), "seen_ms",
+			1000 + i, "facts", "version", "1.19.1"));
+	return json_pack("{s:I, s:o}", "forget_before_ms",
+	    (json_int_t)forget_ms, "engines", list);
+}
+
+static size_t
+engines_known(void)
+{
+	struct err e;
+	json_t *rows = NULL;
+	size_t count;
+
+	open_reader();
+	if (store_view_engines(l.w.context.store, "", "", 1000, &rows, &e) !=
+	    ERR_OK)
+		fail_msg("%s", e.text);
+	count = json_array_size(rows);
+	json_decref(rows);
+	close_reader();
+	return count;
+}
+
+/* Limit and limit + 1 of all of it; start() gives room for 100. */
+static void
+test_engines_are_remembered(void **state)
+{
+	struct message m = { 0 };
+	json_t *payload, *facts;
+	struct err e;
+
+	(void)state;
+	while (channel_receive(l.as_http, &m, nothing, 0, &e) == ERR_OK)
+		message_clear(&m);
+	assert_int_equal(call(l.as_http, LEDGER_ENGINES,
+			     engines_payload(99, "a", 0), &e),
+	    ERR_OK);
+	assert_int_equal(engines_known(), 99);
+	/* Nobody has to look because of them. */
+	assert_int_equal(channel_receive(l.as_http, &m, nothing, 0, &e),
+	    ERR_TIMEOUT);
+	assert_int_equal(call(l.as_http, LEDGER_ENGINES,
+			     engines_payload(99, "a", 0), &e),
+	    ERR_OK);
+	assert_int_equal(call(l.as_http, LEDGER_ENGINES,
+			     engines_payload(2, "b", 0), &e),
+	    ERR_OK);
+	assert_int_equal(engines_known(), 100);
+	assert_int_equal(call(l.as_http, LEDGER_ENGINES,
+			     engines_payload(0, "", 1050), &e),
+	    ERR_OK);
+	assert_int_equal(engines_known(), 49);
+	assert_int_equal(call(l.as_pipeline, LEDGER_ENGINES,
+			     engines_payload(1, "c", 0), &e),
+	    ERR_DENIED);
+	assert_int_equal(call(l.as_http, LEDGER_ENGINES,
+			     engines_payload(LEDGER_ENGINES_MAX + 1, "d", 0),
+			     &e),
+	    ERR_LIMIT);
+	assert_int_equal(call(l.as_http, LEDGER_ENGINES,
+			     engines_payload(1, "not a name", 0), &e),
+	    ERR_INVALID);
+	payload = engines_payload(1, "e", 0);
+	facts = json_object_get(
+	    json_array_get(json_object_get(payload, "engines"), 0), "facts");
+	for (int i = 0; i < LEDGER_ENGINE_FACTS_MAX / 8; i++)
+		json_object_set_new(facts,
+		    (char[]){ (char)('a' + i % 26), (char)('a' + i / 26 % 26),
+			(char)('a' + i / 676), '\0' },
+		    json_true());
+	assert_int_equal(call(l.as_http, LEDGER_ENGINES, payload, &e),
+	    ERR_LIMIT);
+	assert_int_equal(engines_known(), 49);
+}
+
+/* A batch that comes with the end is not lost. */
+static void
+test_the_last_batch_is_written(void **state)
+{
+	(void)state;
+	assert_int_equal(kill(l.pid, SIGSTOP), 0);
+	(void)ask(l.as_http, LEDGER_ENGINES, engines_payload(3, "a", 0));
+	assert_int_equal(kill(l.pid, SIGTERM), 0);
+	assert_int_equal(kill(l.pid, SIGCONT), 0);
+	assert_int_equal(finish(), 0);
+	assert_int_equal(engines_known(), 3);
+}
+
 static void
 test_tokens_are_checked_here(void **state)
 {
@@ -545,6 +642,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		LEDGER_TEST(test_a_commit_comes_through),
 		LEDGER_TEST(test_http_cannot_judge_or_publish),
+		LEDGER_TEST(test_engines_are_remembered),
+		LEDGER_TEST(test_the_last_batch_is_written),
 		LEDGER_TEST(test_tokens_are_checked_here),
 		LEDGER_TEST(test_one_of_two_rollbacks_wins),
 		LEDGER_TEST(test_refusals_change_nothing),

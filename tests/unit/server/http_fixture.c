@@ -137,6 +137,9 @@ site_open(struct site *s, size_t threads)
 	s->conf.log_level = LOG_WARN;
 	s->conf.http.wait_max = 30;
 	s->conf.http.engines_max = 1000;
+	s->conf.engines.silent_after = 300;
+	s->conf.engines.forget_after = 86400;
+	s->engines = engines_new(1000);
 }
 
 static void
@@ -166,6 +169,7 @@ site_close(struct site *s)
 	}
 	store_free(s->store);
 	counters_free(s->counters);
+	engines_free(s->engines);
 	mem_free_secret(s->admin, strlen(s->admin));
 	mem_free_secret(s->engine, strlen(s->engine));
 	must(file_remove_tree(s->dir, &e), &e);
@@ -295,6 +299,7 @@ site_start(struct site *s)
 		.ledger_fd = s->ledger[0],
 		.supervisor_fd = s->supervisor[0],
 		.counters = s->counters,
+		.engines = s->engines,
 	};
 	struct wire_reply r;
 

@@ -13,6 +13,7 @@
 
 #include "clusters/catalog.h"
 #include "clusters/counters.h"
+#include "clusters/engines.h"
 #include "server/conf.h"
 
 enum { SITE_THREADS_MAX = 4, WIRE_HEAD_SIZE = 4096 };
@@ -23,6 +24,7 @@ struct site {
 	char *engine;
 	struct conf conf;
 	struct counters *counters;
+	struct engines *engines;
 	struct store *store; /* for writing */
 	int listeners[SITE_THREADS_MAX];
 	size_t threads;
