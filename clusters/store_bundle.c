@@ -113,6 +113,25 @@ store_content_roots(struct store *s, const char *bundle, const char *content,
 	return rows_json(&r, 0, out, e);
 }
 
+enum err_code
+store_unpacked_size(struct store *s, const struct store_artifact *a,
+    int64_t *out, struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+	enum err_code code = rows_one(&r, s, e,
+	    "SELECT unpacked FROM revisions WHERE bundle = ?1"
+	    " AND content = ?2 LIMIT 1",
+	    "ss", a->bundle, a->content);
+
+	if (code == ERR_NOT_FOUND)
+		return err_set(e, code, "bundle %s has no content %s",
+		    a->bundle, a->content);
+	if (code != ERR_OK)
+		return code;
+	*out = rows_int(&r, 0);
+	return ERR_OK;
+}
+
 static void
 take_artifact(const struct rows *r, struct store_artifact *out)
 {

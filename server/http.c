@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "bundler/bundle.h"
 #include "clusters/ledger.h"
 #include "core/clock.h"
 #include "core/confine.h"
@@ -19,6 +20,7 @@
 #include "server/engine_log.h"
 #include "server/loop.h"
 #include "server/service.h"
+#include "server/study.h"
 #include "server/supervisor.h"
 #include "server/waiters.h"
 
@@ -347,8 +349,10 @@ prepare(struct http *h, struct err *e)
 	TRY(read_pem(&h->key, c->tls.key, e));
 	TRY(service_read_keys(&h->service.keys, c->data_dir, e));
 	count_room(h);
+	TRY(bundle_get_ready(e));
 	TRY(make_loops(h, e));
 	TRY(confine(h, e));
+	TRY(study_new(&h->service.study, e));
 	refresh(h);
 	engine_log_restore(&h->engine_log, h->store);
 	return ERR_OK;
@@ -397,6 +401,7 @@ http_init(struct http *h, const struct http_setup *setup)
 static void
 http_clear(struct http *h)
 {
+	study_free(h->service.study);
 	for (size_t i = 0; i < h->loop_count; i++)
 		loop_free(h->loops[i]);
 	catalog_unref(h->service.catalog);

@@ -67,4 +67,9 @@ enum err_code loop_hold(struct loop *l, struct request *r, int64_t hold_ms,
 enum err_code loop_ask(struct loop *l, struct request *r, const json_t *payload,
     struct err *e) MUST_CHECK;
 
+/* Suspends the request until a message with this id is delivered, in the same
+ * way, at most wait_ms. */
+enum err_code loop_expect(struct loop *l, struct request *r, int64_t wait_ms,
+    uint64_t *id, struct err *e) MUST_CHECK;
+
 #endif

@@ -77,17 +77,35 @@ loop_hold(struct loop *l, struct request *r, int64_t hold_ms, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code
+begin_action(struct loop *l, struct request *r, struct err *e)
+{
+	if (l->stopping || l->actions.count >= SERVICE_ACTIONS_MAX ||
+	    !watch(l, r))
+		return err_set(e, ERR_UNAVAILABLE,
+		    "too much is asked at once; nothing was changed");
+	r->action = (++l->next_action << LOOP_INDEX_BITS) | l->index;
+	return ERR_OK;
+}
+
+enum err_code
+loop_expect(struct loop *l, struct request *r, int64_t wait_ms, uint64_t *id,
+    struct err *e)
+{
+	TRY(begin_action(l, r, e));
+	*id = r->action;
+	suspend(l, r, wait_ms);
+	return ERR_OK;
+}
+
 enum err_code
 loop_ask(struct loop *l, struct request *r, const json_t *payload,
     struct err *e)
 {
 	enum err_code code;
 
-	if (l->stopping || l->actions.count >= SERVICE_ACTIONS_MAX ||
-	    !watch(l, r))
-		return err_set(e, ERR_UNAVAILABLE,
-		    "too much is asked at once; nothing was changed");
-	r->action = (++l->next_action << LOOP_INDEX_BITS) | l->index;
+	TRY(begin_action(l, r, e));
+	r->asked = true;
 	code = channel_send(l->service->ledger, LEDGER_ACTION, r->action,
 	    clock_mono_ms() + LEDGER_TIMEOUT_MS, payload, NULL, 0, 0, e);
 	if (code != ERR_OK) {
@@ -108,7 +126,8 @@ loop_expire_waiters(struct loop *l, int64_t now)
 	while ((w = waiters_due(&l->polls, now)) != NULL)
 		loop_resume(l, loop_request_of(w));
 	while ((w = waiters_due(&l->actions, now)) != NULL) {
-		service_ledger_silent(l->service, LEDGER_TIMEOUT_MS);
+		if (loop_request_of(w)->asked)
+			service_ledger_silent(l->service, LEDGER_TIMEOUT_MS);
 		loop_resume(l, loop_request_of(w));
 	}
 }

@@ -35,12 +35,15 @@ struct request {
 
 	/* Waiting: see loop.h. */
 	struct waiter waiter;
-	uint64_t action;       /* the id of a question to the ledger, or 0 */
+	uint64_t action;       /* the id of what it waits for, or 0 */
+	bool asked;            /* the ledger */
 	struct message *reply; /* its answer; NULL: none came */
 	bool waited;           /* this is the second call */
 
 	struct engines_ticket ticket; /* of a bundle that is being sent */
 
+	size_t body_max;
+	size_t reserved; /* of STATUS_BODIES_MAX, until it is freed */
 	size_t received; /* bytes of the body, kept or not */
 	bool suspended;
 	bool counted;        /* among the polls that are held */
