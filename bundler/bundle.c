@@ -11,17 +11,26 @@ static void
 source_clear(struct source *s)
 {
 	mem_free(s->path);
+	mem_free(s->from);
 	blob_unref(s->blob);
+	blob_unref(s->before);
 	mem_free(s->folder);
 	mem_free(s->segments);
 }
 
 void
+plan_sources_free(struct source *sources, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		source_clear(&sources[i]);
+	mem_free(sources);
+}
+
+void
 plan_clear(struct plan *p)
 {
-	for (size_t i = 0; i < p->count; i++)
-		source_clear(&p->sources[i]);
-	mem_free(p->sources);
+	plan_sources_free(p->sources, p->count);
+	memory_free(p->memory);
 	manifest_clear(&p->manifest);
 	roots_clear(&p->roots);
 	mem_free(p->rules);
@@ -51,10 +60,13 @@ bundle_free(struct bundle *b)
 static enum err_code
 make(struct plan *p)
 {
+	memory_take(p);
 	TRY(plan_choose(p));
 	TRY(plan_read(p));
 	TRY(plan_settle(p));
-	return plan_finish(p);
+	TRY(plan_finish(p));
+	memory_keep(p);
+	return ERR_OK;
 }
 
 unsigned int

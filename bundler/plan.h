@@ -13,6 +13,7 @@
 #include "bundler/blob.h"
 #include "bundler/bundle.h"
 #include "bundler/manifest.h"
+#include "bundler/memory.h"
 #include "bundler/roots.h"
 
 enum source_kind { SOURCE_POLICY, SOURCE_DATA, SOURCE_MANIFEST };
@@ -24,6 +25,9 @@ struct source {
 	char *path;        /* in the bundle */
 	struct blob *blob; /* but for the manifest */
 	bool known;        /* it came from the cache */
+	/* Of a source that memory knew: */
+	char *from;          /* its path in the repository, or NULL */
+	struct blob *before; /* what it was, if that is another one */
 	char *folder; /* of data, its slashes made NULs: segments point in */
 	char **segments;
 	size_t segment_count;
@@ -45,9 +49,15 @@ struct plan {
 	size_t rule_count;
 	struct bundle *bundle;
 	size_t file_cap;
+	struct memory *memory; /* of the last time, or NULL */
+	size_t recalled;       /* sources of it that were passed */
+	bool moved;            /* it had other sources */
+	bool same_parts;       /* nor did packages or keys of data move */
+	bool worked_out;       /* the roots: nobody gave them */
 	struct err *e;
 };
 void plan_clear(struct plan *p);
+void plan_sources_free(struct source *sources, size_t count);
 
 enum err_code plan_choose(struct plan *p) MUST_CHECK;
 enum err_code plan_read(struct plan *p) MUST_CHECK;

@@ -34,16 +34,26 @@ kind_of(const char *path, enum source_kind *out)
 }
 
 static void
-add_source(struct plan *p, const struct tree_entry *entry, const char *path,
-    enum source_kind kind)
+add_source(struct plan *p, const struct source *s)
 {
 	if (p->count == p->cap) {
 		p->cap = p->cap == 0 ? 64 : p->cap * 2;
 		p->sources = mem_grow(p->sources, p->cap, sizeof *p->sources);
 	}
-	p->sources[p->count++] = (struct source){ .entry = entry,
-		.path = mem_strdup(path),
-		.kind = kind };
+	p->sources[p->count++] = *s;
+}
+
+/* False: not for this bundle. */
+static bool
+place(const struct plan *p, const char *from, struct source *out)
+{
+	char path[TREE_PATH_MAX];
+	enum source_kind kind;
+
+	if (!definition_place(p->d, from, path) || !kind_of(path, &kind))
+		return false;
+	*out = (struct source){ .path = mem_strdup(path), .kind = kind };
+	return true;
 }
 
 static int
@@ -54,26 +64,9 @@ compare_sources(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-enum err_code
-plan_choose(struct plan *p)
+static enum err_code
+sort_sources(struct plan *p)
 {
-	char path[TREE_PATH_MAX];
-	enum source_kind kind;
-	size_t loaded = 0;
-
-	for (size_t i = 0; i < p->tree->count; i++) {
-		const struct tree_entry *entry = &p->tree->entries[i];
-
-		if (!definition_place(p->d, entry->path, path) ||
-		    !kind_of(path, &kind))
-			continue;
-		add_source(p, entry, path, kind);
-		loaded += kind != SOURCE_MANIFEST;
-	}
-	if (loaded == 0)
-		return err_set(p->e, ERR_INVALID,
-		    "no policies and no data at its paths; a bundle needs a "
-		    ".rego file or a data.json");
 	order_sort(p->sources, p->count, sizeof *p->sources, compare_sources);
 	for (size_t i = 1; i < p->count; i++) {
 		if (strcmp(p->sources[i - 1].path, p->sources[i].path) == 0)
@@ -83,4 +76,29 @@ plan_choose(struct plan *p)
 			    p->sources[i].entry->path, p->sources[i].path);
 	}
 	return ERR_OK;
+}
+
+enum err_code
+plan_choose(struct plan *p)
+{
+	size_t loaded = 0;
+
+	for (size_t i = 0; i < p->tree->count; i++) {
+		const struct tree_entry *entry = &p->tree->entries[i];
+		struct source s;
+
+		if (!memory_source(p, entry->path, &s)) {
+			if (!place(p, entry->path, &s))
+				continue;
+			p->moved = true;
+		}
+		s.entry = entry;
+		add_source(p, &s);
+		loaded += s.kind != SOURCE_MANIFEST;
+	}
+	if (loaded == 0)
+		return err_set(p->e, ERR_INVALID,
+		    "no policies and no data at its paths; a bundle needs a "
+		    ".rego file or a data.json");
+	return memory_same_sources(p) ? ERR_OK : sort_sources(p);
 }

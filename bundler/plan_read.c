@@ -51,6 +51,14 @@ split_folder(struct source *s, struct err *e)
 	return ERR_OK;
 }
 
+/* The rules on its path in the bundle. */
+static enum err_code
+check_place(struct source *s, struct err *e)
+{
+	return s->kind == SOURCE_POLICY ? check_policy_path(s, e)
+					: split_folder(s, e);
+}
+
 static enum err_code
 read_manifest(struct plan *p, struct source *s)
 {
@@ -107,12 +115,12 @@ static enum err_code
 read_source(struct plan *p, struct tree_reader *reader, struct source *s,
     struct err *e)
 {
-	if (s->kind == SOURCE_MANIFEST)
+	/* What memory knew was good there. */
+	if (s->kind == SOURCE_MANIFEST ||
+	    (s->from != NULL && s->known && s->before == NULL))
 		return ERR_OK;
-	if (s->kind == SOURCE_POLICY)
-		TRY(check_policy_path(s, e));
-	else
-		TRY(split_folder(s, e));
+	if (s->from == NULL)
+		TRY(check_place(s, e));
 	if (s->blob == NULL)
 		TRY(read_blob(p, reader, s, e));
 	if (s->kind == SOURCE_POLICY)
@@ -186,22 +194,41 @@ read_shared(struct plan *p, unsigned int threads)
 	return code;
 }
 
+/* Has it the blob that memory knew? */
+static bool
+is_as_before(const struct plan *p, struct source *s)
+{
+	if (s->blob == NULL)
+		return false;
+	if (memcmp(s->blob->key.id, s->entry->id, sizeof s->entry->id) == 0) {
+		cache_touch(p->means->cache, s->blob);
+		return true;
+	}
+	s->before = STEAL(s->blob);
+	return false;
+}
+
 /* How many are left to be read. */
 static size_t
 take_known(struct plan *p)
 {
 	size_t unknown = 0;
 
-	for (size_t i = 0; i < p->count; i++) {
+	for (size_t i = 0; i < p->count && p->means->cache != NULL; i++) {
 		struct source *s = &p->sources[i];
-		const struct blob_key key = key_of(s);
 
-		if (p->means->cache != NULL && s->kind != SOURCE_MANIFEST)
+		s->known = false;
+		if (s->kind == SOURCE_MANIFEST)
+			continue;
+		if (!is_as_before(p, s)) {
+			const struct blob_key key = key_of(s);
+
 			s->blob = cache_blob(p->means->cache, &key);
+		}
 		s->known = s->blob != NULL;
 		unknown += !s->known;
 	}
-	return unknown;
+	return p->means->cache != NULL ? unknown : p->count;
 }
 
 enum err_code

@@ -29,8 +29,74 @@ same_roots(const struct roots *a, const struct roots *b)
 	return true;
 }
 
+static struct layout_part *
+make_parts(const struct plan *p, size_t *count)
+{
+	struct layout_part *parts = mem_array(p->count + 1, sizeof *parts);
+
+	*count = 0;
+	for (size_t i = 0; i < p->count; i++) {
+		const struct source *s = &p->sources[i];
+		bool policy = s->kind == SOURCE_POLICY;
+
+		if (s->kind == SOURCE_MANIFEST)
+			continue;
+		parts[(*count)++] = (struct layout_part){
+			.kind = policy ? LAYOUT_PACKAGE : LAYOUT_DATA,
+			.segments = policy ? s->blob->package.segments
+					   : s->segments,
+			.count = policy ? s->blob->package.count
+					: s->segment_count,
+			.source = s->entry->path,
+			.line = s->blob->package.line,
+			.value = policy ? NULL : document_root(s->blob->doc),
+		};
+	}
+	return parts;
+}
+
+static void
+copy_roots(struct roots *to, const struct roots *from)
+{
+	for (size_t i = 0; i < from->count; i++)
+		roots_add(to, from->items[i], strlen(from->items[i]));
+}
+
 static enum err_code
-settle_roots(struct plan *p, const struct layout_part *parts, size_t count)
+work_out_roots(struct plan *p)
+{
+	struct layout_part *parts;
+	size_t count;
+
+	p->worked_out = true;
+	if (p->same_parts && p->memory->worked_out) {
+		copy_roots(&p->roots, &p->memory->roots);
+		return ERR_OK;
+	}
+	parts = make_parts(p, &count);
+	layout_roots(&p->roots, parts, count);
+	mem_free(parts);
+	for (size_t i = 0; i < p->roots.count; i++) {
+		if (strlen(p->roots.items[i]) > ROOT_LEN_MAX)
+			return err_set(p->e, ERR_LIMIT,
+			    "root \"%.60s…\": a package or a key of its data "
+			    "has a path of more than %d bytes; shorten it",
+			    p->roots.items[i], ROOT_LEN_MAX);
+	}
+	if (p->roots.count > ROOTS_MAX)
+		return err_set(p->e, ERR_LIMIT,
+		    "its packages and data have more than %d names at the top, "
+		    "too many roots for an engine; put them below a few",
+		    ROOTS_MAX);
+	if (p->roots.count > 0)
+		return ERR_OK;
+	return err_set(p->e, ERR_INVALID,
+	    "its data is empty and it has no policies; a bundle has to own "
+	    "something");
+}
+
+static enum err_code
+settle_roots(struct plan *p)
 {
 	struct roots *theirs = &p->manifest.roots;
 
@@ -54,24 +120,7 @@ settle_roots(struct plan *p, const struct layout_part *parts, size_t count)
 		*theirs = (struct roots){ 0 };
 		return ERR_OK;
 	}
-	layout_roots(&p->roots, parts, count);
-	for (size_t i = 0; i < p->roots.count; i++) {
-		if (strlen(p->roots.items[i]) > ROOT_LEN_MAX)
-			return err_set(p->e, ERR_LIMIT,
-			    "root \"%.60s…\": a package or a key of its data "
-			    "has a path of more than %d bytes; shorten it",
-			    p->roots.items[i], ROOT_LEN_MAX);
-	}
-	if (p->roots.count > ROOTS_MAX)
-		return err_set(p->e, ERR_LIMIT,
-		    "its packages and data have more than %d names at the top, "
-		    "too many roots for an engine; put them below a few",
-		    ROOTS_MAX);
-	if (p->roots.count > 0)
-		return ERR_OK;
-	return err_set(p->e, ERR_INVALID,
-	    "its data is empty and it has no policies; a bundle has to own "
-	    "something");
+	return work_out_roots(p);
 }
 
 static enum err_code
@@ -134,43 +183,27 @@ settle_file_versions(struct plan *p)
 	return ERR_OK;
 }
 
-static struct layout_part *
-make_parts(const struct plan *p, size_t *count)
+static enum err_code
+check_layout(struct plan *p)
 {
-	struct layout_part *parts = mem_array(p->count + 1, sizeof *parts);
+	struct layout_part *parts;
+	enum err_code code;
+	size_t count;
 
-	*count = 0;
-	for (size_t i = 0; i < p->count; i++) {
-		const struct source *s = &p->sources[i];
-		bool policy = s->kind == SOURCE_POLICY;
-
-		if (s->kind == SOURCE_MANIFEST)
-			continue;
-		parts[(*count)++] = (struct layout_part){
-			.kind = policy ? LAYOUT_PACKAGE : LAYOUT_DATA,
-			.segments = policy ? s->blob->package.segments
-					   : s->segments,
-			.count = policy ? s->blob->package.count
-					: s->segment_count,
-			.source = s->entry->path,
-			.line = s->blob->package.line,
-			.value = policy ? NULL : document_root(s->blob->doc),
-		};
-	}
-	return parts;
+	if (p->same_parts && same_roots(&p->roots, &p->memory->roots))
+		return ERR_OK;
+	parts = make_parts(p, &count);
+	code = layout_check(parts, count, &p->roots, p->e);
+	mem_free(parts);
+	return code;
 }
 
 enum err_code
 plan_settle(struct plan *p)
 {
-	size_t count;
-	struct layout_part *parts = make_parts(p, &count);
-	enum err_code code = settle_roots(p, parts, count);
-
-	if (code == ERR_OK)
-		code = layout_check(parts, count, &p->roots, p->e);
-	mem_free(parts);
-	TRY(code);
+	p->same_parts = memory_same_parts(p);
+	TRY(settle_roots(p));
+	TRY(check_layout(p));
 	TRY(settle_version(p));
 	TRY(settle_metadata(p));
 	return settle_file_versions(p);

@@ -316,6 +316,172 @@ known_blobs_are_checked_where_they_are(void **state)
 	assert_non_null(strstr(e.text, "a % in the path"));
 }
 
+/* -- what is refused ------------------------------------------------------- */
+
+enum { SMALL = 12, SMALL_COMMITS = 1500 };
+
+/* Packages and keys that meet each other at times; the last two of each list
+ * are bad nearly anywhere. */
+static const char *const small_policies[] = { "package a\n", "package a.b\n",
+	"package b.c\np := 1\n", "package b.c\np := 2\n",
+	"\n\npackage b.c\np := 2\n", "package c[\"d-e\"]\n", "package ", "" };
+static const char *const small_data[] = { "{}", "{\"f\": 1}", "{\"f\": [2]}",
+	"{\"g\": {\"c\": 2}}", "{\"g\": {\"c\": {}}}", "{\"h\": {\"c\": 3}}",
+	"{\"b\": {\"c\": {\"p\": 1}}}", "{\"b\": {\"c\": 1}}",
+	"{\"x\": [1, 2]}", "{\"", "null" };
+static const char *const small_manifests[] = { "{\"roots\": [\"\"]}", "{}",
+	"{\"metadata\": {\"k\": 1}}", "{\"roots\": [\"a\", \"b\", \"c\"]}",
+	"{\"roots\": [\"q\"]}" };
+static const char *const small_names[SMALL] = { ".manifest", "a/data.json",
+	"a/x.rego", "b/c/data.json", "b/data.yaml", "b/y.rego", "c/z.rego",
+	"data.json", "data.yaml", "p.rego", "x/data.json", "x%.rego" };
+
+struct small_tree {
+	struct history dice;
+	const char *texts[SMALL]; /* NULL: not there */
+};
+
+static const char *
+pick(struct history *h, const char *const *list, size_t count)
+{
+	return list[dice(h, (uint32_t)(dice(h, 30) == 0 ? count : count - 2))];
+}
+
+#define PICK(h, list) pick((h), (list), sizeof(list) / sizeof *(list))
+
+static void
+small_step(struct small_tree *s)
+{
+	size_t i = dice(&s->dice, SMALL);
+	const char *name = small_names[i];
+
+	/* The bad names are seldom there, so that most trees are good. */
+	if (dice(&s->dice, 2) == 0 ||
+	    (i == SMALL - 1 && dice(&s->dice, 20) > 0))
+		s->texts[i] = NULL;
+	else if (i == 0)
+		s->texts[i] = PICK(&s->dice, small_manifests);
+	else if (strstr(name, ".rego") != NULL)
+		s->texts[i] = PICK(&s->dice, small_policies);
+	else
+		s->texts[i] = PICK(&s->dice, small_data);
+}
+
+static struct tree *
+small_tree(const struct small_tree *s)
+{
+	struct tree_file files[SMALL];
+	struct tree *t = NULL;
+	size_t count = 0;
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < SMALL; i++) {
+		if (s->texts[i] != NULL)
+			files[count++] = (struct tree_file){ small_names[i],
+				s->texts[i], strlen(s->texts[i]) };
+	}
+	if (tree_from_memory(&t, files, count, NULL, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	return t;
+}
+
+/* The definition changes too, and with it where files go. */
+static void
+small_definition(struct definition_bundle *d, struct history *h)
+{
+	static char from[] = "b", to[] = "b/c", from_a[] = "a", roots[] = "b";
+	static struct definition_path paths[] = { { from, to },
+		{ from_a, from_a } };
+	static char *root_items[] = { roots };
+
+	*d = fixture_all;
+	if (dice(h, 20) == 0) {
+		d->paths.items = paths;
+		d->paths.count = 2;
+	}
+	if (dice(h, 20) == 0) {
+		d->roots.items = root_items;
+		d->roots.count = 1;
+		d->has_roots = true;
+	}
+}
+
+static enum err_code
+small_plan(struct bundle **out, const struct small_tree *s,
+    const struct definition_bundle *d, const struct bundle_means *means,
+    struct err *e)
+{
+	AUTO(tree, t) = small_tree(s);
+
+	return bundle_plan_with(out, t, d, means, e);
+}
+
+static void
+compare_plans(const struct small_tree *s, const struct definition_bundle *d,
+    const struct bundle_means *warm, size_t *good)
+{
+	static const struct bundle_means cold = { .threads = 1 };
+	AUTO(bundle, wanted) = NULL;
+	AUTO(bundle, got) = NULL;
+	struct err wanted_err = { 0 }, got_err = { 0 };
+	enum err_code code = small_plan(&wanted, s, d, &cold, &wanted_err);
+
+	assert_int_equal(small_plan(&got, s, d, warm, &got_err), code);
+	assert_string_equal(got_err.text, wanted_err.text);
+	if (code != ERR_OK)
+		return;
+	++*good;
+	assert_string_equal(got->content, wanted->content);
+	assert_int_equal(got->root_count, wanted->root_count);
+	for (size_t i = 0; i < got->root_count; i++)
+		assert_string_equal(got->roots[i], wanted->roots[i]);
+}
+
+static void
+refused_as_without_a_cache(void **state)
+{
+	AUTO(bundle_cache, cache) = bundle_cache_new(BUNDLE_CACHE_MAX);
+	const struct bundle_means warm = { .threads = 1, .cache = cache };
+	struct small_tree s = { .dice = { .seed = 4711 } };
+	struct definition_bundle d = fixture_all;
+	size_t good = 0;
+
+	(void)state;
+	for (size_t i = 0; i < SMALL_COMMITS; i++) {
+		small_step(&s);
+		if (dice(&s.dice, 10) == 0)
+			small_definition(&d, &s.dice);
+		compare_plans(&s, &d, &warm, &good);
+	}
+	/* Of each there are enough. */
+	assert_in_range(good, SMALL_COMMITS / 10, SMALL_COMMITS * 9 / 10);
+}
+
+/* One file changes, its keys at the top do not. */
+static void
+keys_deep_in_data_count(void **state)
+{
+	static const char *const good[] = { "b/y.rego", "package b.c\n",
+		"data.json", "{\"b\": {\"c\": {\"d\": 1}}}", NULL };
+	static const char *const bad[] = { "b/y.rego", "package b.c\n",
+		"data.json", "{\"b\": {\"c\": 1}}", NULL };
+	AUTO(tree, first) = fixture_tree(good);
+	AUTO(tree, second) = fixture_tree(bad);
+	AUTO(bundle_cache, cache) = bundle_cache_new(BUNDLE_CACHE_MAX);
+	const struct bundle_means means = { .threads = 1, .cache = cache };
+	AUTO(bundle, b) = NULL;
+	AUTO(bundle, none) = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(bundle_plan_with(&b, first, &fixture_all, &means, &e),
+	    ERR_OK);
+	assert_int_equal(bundle_plan_with(&none, second, &fixture_all, &means,
+			     &e),
+	    ERR_INVALID);
+	assert_non_null(strstr(e.text, "data.b.c is data ("));
+}
+
 /* -- parts ---------------------------------------------------------------- */
 
 enum { PART_FILES = 4000 };
@@ -375,6 +541,8 @@ main(void)
 		cmocka_unit_test(the_first_fault_is_told),
 		cmocka_unit_test(bundles_outlive_their_cache),
 		cmocka_unit_test(known_blobs_are_checked_where_they_are),
+		cmocka_unit_test(refused_as_without_a_cache),
+		cmocka_unit_test(keys_deep_in_data_count),
 		cmocka_unit_test(parts_end_where_names_say),
 		cmocka_unit_test(parts_have_a_largest_size),
 	};
