@@ -33,6 +33,7 @@ struct blob {
 	struct document *doc;          /* of data */
 	size_t cost;                   /* bytes of memory, about */
 	uint64_t used;                 /* the cache's: when last */
+	bool filed;                    /* the cache file's: it was seen */
 	UT_hash_handle hh;             /* the cache's */
 };
 

@@ -22,6 +22,7 @@ struct cache_member {
 	char *data;
 	size_t len;
 	uint64_t used;
+	bool filed; /* the cache file's: it was seen */
 	UT_hash_handle hh;
 };
 
@@ -30,6 +31,8 @@ void cache_begin(struct bundle_cache *c);
 
 /* A reference of the caller's, or NULL. */
 struct blob *cache_blob(struct bundle_cache *c, const struct blob_key *key);
+/* Borrowed until the next cache_add_…, or NULL; this is no use of it. */
+struct blob *cache_peek(struct bundle_cache *c, const struct blob_key *key);
 /* Keeps a reference of its own, if there is room. */
 void cache_add_blob(struct bundle_cache *c, struct blob *b);
 
@@ -45,16 +48,10 @@ const struct bundle *cache_facts(struct bundle_cache *c, const char *key);
 /* Takes b over. */
 void cache_add_facts(struct bundle_cache *c, const char *key, struct bundle *b);
 
-/* The memory of a bundle's last plan, which is the caller's now, or NULL. */
-struct memory;
-struct memory *cache_take_memory(struct bundle_cache *c, const char *bundle);
-/* Takes m over, and frees it if there is no room. */
-void cache_keep_memory(struct bundle_cache *c, const char *bundle,
-    struct memory *m, size_t cost);
-/* Of a blob that is, or was, in the cache: it is used in this round; and was
- * it? */
-void cache_touch(struct bundle_cache *c, struct blob *b);
-bool cache_has_used(const struct bundle_cache *c, const struct blob *b);
+/* Calls for all of them, oldest first. A resting part was not used in the last
+ * rounds. member may be NULL. */
+void cache_each(struct bundle_cache *c, void (*blob)(void *arg, struct blob *b),
+    void (*member)(void *arg, struct cache_member *m, bool resting), void *arg);
 
 /* Bytes held now, about. */
 size_t cache_bytes(const struct bundle_cache *c);

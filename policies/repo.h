@@ -35,6 +35,10 @@ enum err_code repo_resolve(struct repo *r, const char *rev,
 enum err_code repo_tree(struct repo *r, const char *commit, struct tree **out,
     struct err *e) MUST_CHECK;
 
+/* The size of the blob with this id, for repo_tree: known from before, so that
+ * its header need not be read. What is no id is left. */
+void repo_know_size(struct repo *r, const char *id, int64_t size);
+
 /* Is a an ancestor of b, or the same? */
 enum err_code repo_descends(struct repo *r, const char *a, const char *b,
     bool *out, struct err *e) MUST_CHECK;

@@ -138,6 +138,16 @@ sizes_find(const struct repo_sizes *s, const git_oid *id, size_t *size)
 	return true;
 }
 
+void
+repo_know_size(struct repo *r, const char *id, int64_t size)
+{
+	git_oid oid;
+
+	if (size >= 0 && size <= TREE_BLOB_MAX &&
+	    gitlib_oid(&oid, id, NULL) == ERR_OK)
+		sizes_add(&r->sizes, &oid, (size_t)size);
+}
+
 /* -- walking -------------------------------------------------------------- */
 
 struct level {

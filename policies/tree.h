@@ -83,6 +83,9 @@ enum err_code tree_reader_read(struct tree_reader *r,
 void tree_reader_free(struct tree_reader *r);
 AUTO_FREE(tree_reader)
 
+/* The id that Git gives a file of these bytes. Pure, any thread. */
+void tree_blob_id(char out[TREE_ID_SIZE], const void *data, size_t len);
+
 /* From a folder: all files below it, ".git" left out, ignored files left out
  * when it is in a Git work tree. commit.tree is worked out as Git would. */
 enum err_code tree_from_folder(struct tree **out, const char *path,

@@ -1,12 +1,34 @@
 /* A tree from memory. */
 
 #include <assert.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
 #include "policies/gitlib.h"
 #include "policies/tree.h"
+
+/* With OpenSSL: it is several times as fast as libgit2, which looks for
+ * collisions as well. Those matter where objects come in. */
+void
+tree_blob_id(char out[TREE_ID_SIZE], const void *data, size_t len)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned char id[EVP_MAX_MD_SIZE];
+	unsigned int id_len = 0;
+	char head[32];
+	int n = snprintf(head, sizeof(head), "blob %zu", len);
+
+	assert(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha1(), NULL) == 1 &&
+	    EVP_DigestUpdate(ctx, head, (size_t)n + 1) == 1 &&
+	    EVP_DigestUpdate(ctx, data, len) == 1 &&
+	    EVP_DigestFinal_ex(ctx, id, &id_len) == 1 && id_len == 20);
+	EVP_MD_CTX_free(ctx);
+	for (size_t i = 0; i < id_len; i++)
+		(void)snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
 
 struct memory_blob {
 	char id[TREE_ID_SIZE];

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "bundler/bundle.h"
+#include "bundler/cache_file.h"
 #include "bundler/compile.h"
 #include "bundler/known.h"
 #include "clusters/ledger.h"
@@ -278,12 +279,31 @@ bundle_json(const struct bundle *b, json_t *artifact)
 	    artifact != NULL ? artifact : json_null());
 }
 
+static void
+know_size(void *arg, const char *id, int64_t size)
+{
+	repo_know_size(arg, id, size);
+}
+
+/* What was known before the server was started again. */
+static void
+open_cache(struct worker *w)
+{
+	AUTO_STR path = NULL;
+
+	if (w->cache != NULL)
+		return;
+	path = mem_printf("%s/repos/%s/cache", w->desk->conf->data_dir,
+	    w->conf->name);
+	w->cache = bundle_cache_new(BUNDLE_CACHE_MAX);
+	w->cache_file = cache_file_new(path);
+	cache_file_load(w->cache_file, w->cache, know_size, w->mirror);
+}
+
 /* The next commit is mostly this one again. */
 static struct bundle_means
 means_of(struct worker *w)
 {
-	if (w->cache == NULL)
-		w->cache = bundle_cache_new(BUNDLE_CACHE_MAX);
 	return (struct bundle_means){ .threads = bundle_threads(WORKER_HANDS),
 		.cache = w->cache };
 }
@@ -600,7 +620,10 @@ judge_commit(struct worker *w, const struct judge_request *r,
 		.sandbox = w->sandbox,
 		.commands = w->desk->commands,
 		.runner = &runner };
+	open_cache(w);
 	code = judge(&j, e);
+	if (code == ERR_OK && j.verdict->state == GATE_PASSED)
+		cache_file_save(w->cache_file, w->cache, j.tree);
 	if (code == ERR_OK) {
 		*state = j.verdict->state;
 		(void)snprintf(reason, GATE_REASON_MAX, "%s",

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bundler/bundle.h"
+#include "bundler/cache_file.h"
 #include "clusters/ledger.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -370,6 +370,7 @@ worker_run(struct worker *w)
 		while (!atomic_load(&w->desk->stopping))
 			step(w);
 	watch_free(w->watch);
+	cache_file_free(w->cache_file);
 	bundle_cache_free(w->cache);
 	repo_free(w->mirror);
 	store_free(w->store);

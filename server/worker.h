@@ -23,6 +23,7 @@ struct worker {
 	    engine_changed; /* of the program's file; 0: not asked */
 	char sandbox[64];
 	struct bundle_cache *cache; /* of what its bundles were made from */
+	struct cache_file *cache_file;
 
 	/* What the ledger is told. */
 	const char *state;

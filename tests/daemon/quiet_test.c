@@ -310,6 +310,39 @@ SCENARIO(what_changed_is_seen)
 	assert_int_equal(builds(), 3);
 }
 
+/* A server that was started again need not read what it knew, and believes
+ * nothing that was changed meanwhile. */
+SCENARIO(a_restart_remembers)
+{
+	static const char *const damage[] = { "true",
+		"printf x | dd of=data/repos/policies/cache bs=1 seek=150 "
+		"conv=notrunc 2> dd.log",
+		"echo something else > data/repos/policies/cache",
+		"rm data/repos/policies/cache" };
+	static const char *const says[] = { "cache.read blobs=3 ",
+		"cache.discarded", "cache.discarded", "" };
+	struct served before;
+	const char *next;
+
+	begin();
+	for (int i = 0; i < 4; i++) {
+		before = look_at("west");
+		daemon_stop();
+		daemon_sh("test -s data/repos/policies/cache && %s", damage[i]);
+		daemon_restart();
+		next = daemon_commit("East",
+		    { "east/east.rego", policy("east", 10 + i) });
+		daemon_wait_revision("default", "east", next,
+		    DAEMON_DEADLINE_MS);
+		wait_current("west", next);
+		daemon_wait_log(says[i], 0);
+		assert_string_equal(look_at("west").etag, before.etag);
+		daemon_sh("edict build work --rev %s --bundle east -o x.tar.gz "
+			  "--json | grep -q %s",
+		    next, look_at("east").content);
+	}
+}
+
 int
 main(void)
 {
@@ -317,6 +350,7 @@ main(void)
 		PLAY(what_a_commit_does_not_touch_stays),
 		PLAY(a_real_engine_is_left_alone),
 		PLAY(what_changed_is_seen),
+		PLAY(a_restart_remembers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
