@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bundler/compile_nots.h"
 #include "bundler/rule.h"
 #include "bundler/rule_token.h"
 #include "core/mem.h"
@@ -344,10 +345,8 @@ find_helpers(struct ordering *o)
 
 static enum err_code name_helper(struct ordering *o, struct helper *h);
 
-/* Writes a rule with new names for helpers; itself becomes "self" while its own
- * is worked out. */
 static enum err_code
-write_piece(struct buf *out, struct ordering *o, const struct piece *p)
+rename_helpers(struct buf *out, struct ordering *o, const struct piece *p)
 {
 	struct rule_scan *s = mem_zalloc(sizeof *s);
 	size_t len = strlen(p->text), done = 0;
@@ -379,6 +378,21 @@ write_piece(struct buf *out, struct ordering *o, const struct piece *p)
 	return code;
 }
 
+/* The rule with new names for helpers; one whose name is being worked out is
+ * called "self". The caller's. */
+static enum err_code
+write_piece(char **out, struct ordering *o, const struct piece *p)
+{
+	AUTO_BUF text = { 0 };
+
+	buf_init(&text, TEXT_MAX);
+	TRY(rename_helpers(&text, o, p));
+	TRY(buf_check(&text, "opa build", o->e));
+	*out = buf_steal(&text, NULL);
+	compile_sort_nots(*out, false);
+	return ERR_OK;
+}
+
 static int
 compare_texts(const void *a, const void *b)
 {
@@ -402,12 +416,9 @@ digest_helper(struct ordering *o, const struct helper *h,
 	enum err_code code = ERR_OK;
 	size_t n = 0;
 
-	for (; code == ERR_OK && n < h->count; n++) {
-		AUTO_BUF text = { 0 };
-
-		buf_init(&text, TEXT_MAX);
-		code = write_piece(&text, o, h->pieces[n]);
-		texts[n] = buf_steal(&text, NULL);
+	while (code == ERR_OK && n < h->count) {
+		code = write_piece(&texts[n], o, h->pieces[n]);
+		n += code == ERR_OK;
 	}
 	order_sort(texts, n, sizeof *texts, compare_texts);
 	g = digest_new();
@@ -448,12 +459,8 @@ finish_pieces(struct ordering *o)
 	for (size_t i = 0; i < o->count; i++) {
 		for (size_t k = 0; k < o->parts[i].count; k++) {
 			struct piece *p = &o->parts[i].pieces[k];
-			AUTO_BUF text = { 0 };
 
-			buf_init(&text, TEXT_MAX);
-			TRY(write_piece(&text, o, p));
-			TRY(buf_check(&text, "opa build", o->e));
-			p->finished = buf_steal(&text, NULL);
+			TRY(write_piece(&p->finished, o, p));
 		}
 	}
 	return ERR_OK;

@@ -6,7 +6,8 @@
  * tables have it (v1/topdown/save.go, v1/compile/compile.go), which means the
  * same each time and is never the same text. So here variables that it numbered
  * are counted anew within each rule, helper rules are called by a digest of what
- * they say, and rules stand sorted. Nothing else changes. Only for modules as
+ * they say, `not` statements that follow each other and rules stand sorted.
+ * Nothing else changes. Only for modules as
  * the optimizer writes them: there every rule is named in full (data.a.b), so a
  * word that ends in a digit and is not called and no member is a variable. Pure,
  * any thread. */
