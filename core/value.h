@@ -12,9 +12,6 @@
 
 #include "core/buf.h"
 #include "core/err.h"
-#include "core/utf8.h"
-
-#define value_utf8 utf8_size /* the old name */
 
 enum value_kind {
 	VALUE_NULL,

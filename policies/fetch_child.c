@@ -18,10 +18,10 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/utf8.h"
 #include "policies/fetch_private.h"
 #include "policies/gitlib.h"
 #include "policies/known_hosts.h"
-#include "policies/utf8.h"
 
 enum {
 	SSH_KEY_MAX = 64 * 1024,

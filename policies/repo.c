@@ -10,8 +10,8 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "core/utf8.h"
 #include "policies/repo_private.h"
-#include "policies/utf8.h"
 
 enum {
 	REV_MAX = 1024,
