@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bundler/memory.h"
 #include "core/mem.h"
 
 /* A plan and a pack are a round each, and a repository may have several
@@ -17,6 +18,15 @@ struct cache_facts {
 	UT_hash_handle hh;
 };
 
+/* The memory of a bundle's last plan. */
+struct cache_memory {
+	char *bundle;
+	struct memory *memory;
+	size_t cost;
+	uint64_t used;
+	UT_hash_handle hh;
+};
+
 struct bundle_cache {
 	size_t max;
 	size_t bytes;
@@ -24,6 +34,7 @@ struct bundle_cache {
 	uint64_t swept; /* the round in which room was last made */
 	struct blob *blobs;
 	struct cache_member *members;
+	struct cache_memory *memories;
 	struct cache_facts *facts;
 };
 
@@ -68,12 +79,27 @@ drop_facts(struct bundle_cache *c, struct cache_facts *f)
 	mem_free(f);
 }
 
-/* Drops what was last used before this round. */
+/* The memory goes on to the caller. */
+static struct memory *
+drop_memory(struct bundle_cache *c, struct cache_memory *m)
+{
+	struct memory *memory = m->memory;
+
+	c->bytes -= m->cost;
+	HASH_DEL(c->memories, m);
+	mem_free(m->bundle);
+	mem_free(m);
+	return memory;
+}
+
+/* Drops what was last used before this round. A memory holds blobs that were
+ * used no earlier than itself, so it never outlives them here. */
 static void
 sweep(struct bundle_cache *c, uint64_t before)
 {
 	struct blob *b, *next_blob;
 	struct cache_member *m, *next_member;
+	struct cache_memory *y, *next_memory;
 	struct cache_facts *f, *next_facts;
 
 	HASH_ITER(hh, c->blobs, b, next_blob) {
@@ -83,6 +109,10 @@ sweep(struct bundle_cache *c, uint64_t before)
 	HASH_ITER(hh, c->members, m, next_member) {
 		if (m->used < before)
 			drop_member(c, m);
+	}
+	HASH_ITER(hh, c->memories, y, next_memory) {
+		if (y->used < before)
+			memory_free(drop_memory(c, y));
 	}
 	HASH_ITER(hh, c->facts, f, next_facts) {
 		if (f->used < before)
@@ -251,6 +281,47 @@ cache_each(struct bundle_cache *c, void (*blob)(void *arg, struct blob *b),
 		if (member != NULL)
 			member(arg, m, m->used + ROUNDS_KEPT < c->round);
 	}
+}
+
+struct memory *
+cache_take_memory(struct bundle_cache *c, const char *bundle)
+{
+	struct cache_memory *m;
+
+	HASH_FIND_STR(c->memories, bundle, m);
+	return m != NULL ? drop_memory(c, m) : NULL;
+}
+
+void
+cache_keep_memory(struct bundle_cache *c, const char *bundle,
+    struct memory *memory, size_t cost)
+{
+	struct cache_memory *m;
+
+	memory_free(cache_take_memory(c, bundle));
+	if (!make_room(c, cost)) {
+		memory_free(memory);
+		return;
+	}
+	m = mem_zalloc(sizeof *m);
+	m->bundle = mem_strdup(bundle);
+	m->memory = memory;
+	m->cost = cost;
+	m->used = c->round;
+	c->bytes += cost;
+	HASH_ADD_KEYPTR(hh, c->memories, m->bundle, strlen(m->bundle), m);
+}
+
+void
+cache_touch(struct bundle_cache *c, struct blob *b)
+{
+	b->used = c->round;
+}
+
+bool
+cache_has_used(const struct bundle_cache *c, const struct blob *b)
+{
+	return b->used == c->round;
 }
 
 size_t

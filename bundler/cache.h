@@ -53,6 +53,17 @@ void cache_add_facts(struct bundle_cache *c, const char *key, struct bundle *b);
 void cache_each(struct bundle_cache *c, void (*blob)(void *arg, struct blob *b),
     void (*member)(void *arg, struct cache_member *m, bool resting), void *arg);
 
+/* The memory of a bundle's last plan, which is the caller's now, or NULL. */
+struct memory;
+struct memory *cache_take_memory(struct bundle_cache *c, const char *bundle);
+/* Takes m over, and frees it if there is no room. */
+void cache_keep_memory(struct bundle_cache *c, const char *bundle,
+    struct memory *m, size_t cost);
+/* Of a blob that is, or was, in the cache: it is used in this round; and was
+ * it? */
+void cache_touch(struct bundle_cache *c, struct blob *b);
+bool cache_has_used(const struct bundle_cache *c, const struct blob *b);
+
 /* Bytes held now, about. */
 size_t cache_bytes(const struct bundle_cache *c);
 
