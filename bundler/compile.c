@@ -6,6 +6,7 @@
 #include "bundler/compile_kept.h"
 #include "bundler/compile_read.h"
 #include "core/mem.h"
+#include "core/names.h"
 #include "signing/digest.h"
 
 /* Work in hand for one bundle. */
@@ -245,7 +246,7 @@ compile_pack_without_wasm(struct buf *out, const struct bundle *b,
 
 		if (strcmp(f.path, COMPILE_WASM_FILE) == 0)
 			continue;
-		if (strcmp(f.path, ".manifest") == 0) {
+		if (strcmp(f.path, MANIFEST_FILE) == 0) {
 			code = compile_strip_manifest(&manifest, &f, e);
 			f.data = manifest.data;
 			f.len = manifest.len;

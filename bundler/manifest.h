@@ -10,11 +10,11 @@
 #include <stdint.h>
 
 #include "bundler/roots.h"
+#include "core/names.h"
 #include "core/value.h"
 #include "policies/tree.h"
 
 enum { MANIFEST_FILE_MAX = 16 << 20 };
-#define MANIFEST_FILE ".manifest"
 
 /* What a manifest says; zeroed it says nothing but rego_version 0. */
 struct manifest {

@@ -8,11 +8,10 @@
 #include "bundler/manifest.h"
 #include "bundler/pack.h"
 #include "core/mem.h"
+#include "core/names.h"
 #include "core/text.h"
 #include "core/utf8.h"
 #include "signing/digest.h"
-
-#define SIGNATURES_FILE ".signatures.json"
 
 enum { ENTRIES_MAX = 2 * BUNDLE_FILES_MAX };
 
@@ -102,7 +101,7 @@ is_trap(const char *path)
 	    strcmp(path, SIGNATURES_FILE) == 0)
 		return false;
 	return text_ends_with(path, "signatures.json") ||
-	    text_ends_with(path, ".manifest") ||
+	    text_ends_with(path, MANIFEST_FILE) ||
 	    text_ends_with(path, ".manifest.pb") ||
 	    strcmp(base, "patch.json") == 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/names.h"
 #include "core/text.h"
 
 enum { ARGUMENT_MAX = 4096 };
@@ -170,9 +171,9 @@ check_path(const struct reading *r, const struct value *at,
 	else if (tree_find(r->tree, p->from) != NULL && p->to[0] == '\0')
 		spec_fault(r->faults, at,
 		    "\"%s\" is a file: to has to name a file as well", p->from);
-	else if (strcmp(p->to, ".manifest") != 0
+	else if (strcmp(p->to, MANIFEST_FILE) != 0
 		? definition_hidden(p->from) || definition_hidden(p->to)
-		: strcmp(base, ".manifest") != 0)
+		: strcmp(base, MANIFEST_FILE) != 0)
 		spec_fault(r->faults, at,
 		    "\"%s\": hidden files and folders are never part of a bundle",
 		    p->from);
@@ -243,7 +244,7 @@ check_bundle(const struct reading *r, struct definition_bundle *b)
 	if (r->root != NULL)
 		item =
 		    definition_at(definition_at(r->root, "bundles"), b->name);
-	if (strcmp(b->name, "discovery") == 0)
+	if (strcmp(b->name, DISCOVERY_NAME) == 0)
 		spec_fault(r->faults, item,
 		    "the name discovery is reserved; choose another");
 	for (size_t i = 0; i < b->paths.count; i++)
@@ -265,7 +266,7 @@ check_cluster(const struct reading *r, const struct definition_cluster *c)
 	if (r->root != NULL)
 		item =
 		    definition_at(definition_at(r->root, "clusters"), c->name);
-	if (strcmp(c->name, "discovery") == 0)
+	if (strcmp(c->name, DISCOVERY_NAME) == 0)
 		spec_fault(r->faults, item,
 		    "the name discovery is reserved; choose another");
 	for (size_t i = 0; i < c->bundles.count; i++) {
