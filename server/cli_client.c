@@ -262,18 +262,6 @@ client_call(struct client *c, const char *method, const char *path,
 }
 
 enum err_code
-client_get_raw(struct client *c, const char *path, struct buf *out,
-    struct err *e)
-{
-	long got = 0;
-
-	TRY(perform(c, "GET", path, NULL, out, &got, e));
-	if (got != 200)
-		return refused(c, out, got, e);
-	return ERR_OK;
-}
-
-enum err_code
 client_list(struct client *c, const char *path, size_t max, json_t **out,
     struct err *e)
 {

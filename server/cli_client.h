@@ -50,10 +50,6 @@ enum err_code client_call(struct client *c, const char *method,
     const char *path, const json_t *body, json_t **out, long *status,
     struct err *e) MUST_CHECK;
 
-/* As client_call, for an answer of any kind. */
-enum err_code client_get_raw(struct client *c, const char *path,
-    struct buf *out, struct err *e) MUST_CHECK;
-
 /* All items of a list, page by page, up to max. */
 enum err_code client_list(struct client *c, const char *path, size_t max,
     json_t **out, struct err *e) MUST_CHECK;
