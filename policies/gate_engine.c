@@ -108,12 +108,12 @@ gate_engine_run(const struct gate_runner *runner, struct child_result *c,
 
 static enum err_code
 run_engine(const struct gate_runner *runner, struct child_result *c,
-    const char *dir, const char *const *args, struct err *e)
+    const char *dir, const char *const *args, int64_t timeout_ms, struct err *e)
 {
 	return gate_engine_run(runner, c,
 	    &(struct gate_tool){ .args = args,
 		.dir = dir,
-		.timeout_ms = GATE_START_MS,
+		.timeout_ms = timeout_ms,
 		.out_max = ENGINE_TEXT_MAX },
 	    e);
 }
@@ -168,7 +168,8 @@ ask_version(struct gate_engine *out, const char *path,
 {
 	static const char *const args[] = { "version", NULL };
 	struct child_result c = { 0 };
-	enum err_code code = run_engine(runner, &c, dir, args, e);
+	enum err_code code =
+	    run_engine(runner, &c, dir, args, GATE_START_MS, e);
 
 	if (code == ERR_OK)
 		code = read_version(out, c.out.data, path, e);
@@ -250,7 +251,7 @@ gate_load(const struct gate_job *job, const char *file, const char *bundle,
 	if (public_pem != NULL)
 		args[5] = "--verification-key";
 	TRY(prepare(dir, file, public_pem, e));
-	code = run_engine(job->runner, &c, dir, args, e);
+	code = run_engine(job->runner, &c, dir, args, GATE_LOAD_MS, e);
 	child_result_clear(&c);
 	if (code != ERR_OK)
 		return err_add(e, "bundle %s", bundle);

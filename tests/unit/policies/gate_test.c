@@ -778,6 +778,34 @@ an_artifact_is_loaded(void **state)
 	    ERR_NOT_FOUND);
 }
 
+/* How long the child would have had. */
+static enum err_code
+note_time(void *ctx, struct child_result *out, const struct gate_tool *tool,
+    struct err *e)
+{
+	*(int64_t *)ctx = tool->timeout_ms;
+	*out = (struct child_result){ 0 };
+	return err_set(e, ERR_UNAVAILABLE, "not run");
+}
+
+/* Ten thousand policies take opa the better part of a minute. */
+static void
+loading_has_the_time_that_many_policies_need(void **state)
+{
+	AUTO_STR file = file_path(bench.work, "large.tar.gz");
+	int64_t timeout_ms = 0;
+	struct gate_runner runner = { note_time, &timeout_ms };
+	struct gate_job job = job_of(NULL);
+	struct err e;
+
+	(void)state;
+	job.runner = &runner;
+	assert_int_equal(file_replace(file, "x", 1, 0600, &e), ERR_OK);
+	assert_int_equal(gate_load(&job, file, "a", "k", "RS256", NULL, &e),
+	    ERR_UNAVAILABLE);
+	assert_true(timeout_ms >= 600000);
+}
+
 int
 main(void)
 {
@@ -793,6 +821,7 @@ main(void)
 		cmocka_unit_test(the_question_decides_the_identity),
 		cmocka_unit_test(the_engine_is_known),
 		cmocka_unit_test(an_artifact_is_loaded),
+		cmocka_unit_test(loading_has_the_time_that_many_policies_need),
 	};
 
 	return cmocka_run_group_tests(tests, bench_open, bench_close);
