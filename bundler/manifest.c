@@ -10,6 +10,7 @@
 #include "core/canon.h"
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "policies/rego_version.h"
 
 #define OUR_KEY "edict"
 
@@ -42,8 +43,11 @@ wrong(const struct reader *r, const char *field, const struct value *v,
 static enum err_code
 read_revision(struct reader *r, const struct value *v)
 {
-	if (v->kind != VALUE_STRING || strlen(v->text) != v->text_len)
+	if (v->kind != VALUE_STRING)
 		return wrong(r, "revision", v, "a string");
+	if (strlen(v->text) != v->text_len)
+		return err_set(r->e, ERR_INVALID,
+		    "%s:%u: revision holds a NUL character", r->name, v->line);
 	r->m->revision = mem_strdup(v->text);
 	return ERR_OK;
 }
@@ -238,48 +242,6 @@ manifest_check_metadata(const struct value *metadata, const char *where,
 
 /* File patterns */
 
-/* On a mismatch only the last star takes one character more, so the worst case
- * is pattern times path. */
-static bool
-matches(const char *pattern, const char *path)
-{
-	const char *star = NULL, *resume = NULL;
-
-	while (*path != '\0') {
-		size_t step = utf8_size(path, strlen(path));
-
-		if (*pattern == '*') {
-			star = ++pattern;
-			resume = path;
-		} else if (*pattern == '?') {
-			pattern++;
-			path += step > 0 ? step : 1;
-		} else if (*pattern == *path) {
-			pattern++;
-			path++;
-		} else if (star != NULL) {
-			step = utf8_size(resume, strlen(resume));
-			pattern = star;
-			resume += step > 0 ? step : 1;
-			path = resume;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return *pattern == '\0';
-}
-
-static bool
-names_file(const char *pattern, const char *path)
-{
-	char rooted[TREE_PATH_MAX + 2];
-
-	(void)snprintf(rooted, sizeof rooted, "/%s", path);
-	return matches(pattern, path) || matches(pattern, rooted);
-}
-
 enum err_code
 manifest_file_version(const struct manifest *m, const char *path,
     const char *where, int *out, struct err *e)
@@ -291,7 +253,7 @@ manifest_file_version(const struct manifest *m, const char *path,
 	for (size_t i = 0; list != NULL && i < list->count; i++) {
 		int version = version_of(list->items[i]);
 
-		if (!names_file(list->keys[i]->text, path))
+		if (!rego_version_names(list->keys[i]->text, path))
 			continue;
 		if (by != NULL && version != *out)
 			return err_set(e, ERR_INVALID,
@@ -425,26 +387,14 @@ write_metadata(struct buf *out, const struct manifest_content *m,
 	mem_free(order);
 }
 
-/* Paths, not patterns: what OPA's glob would take for more than itself gets a
- * backslash. */
 static void
 write_rules(struct buf *out, const struct manifest_content *m)
 {
-	AUTO_BUF pattern = { 0 };
-
-	buf_init(&pattern, TREE_PATH_MAX * 2);
 	buf_add_str(out, "\"file_rego_versions\":{");
 	for (size_t i = 0; i < m->rule_count; i++) {
-		buf_reset(&pattern);
-		for (const char *p = m->rules[i].path; *p != '\0'; p++) {
-			if (strchr("*?[]{},\\", *p) != NULL)
-				buf_add_char(&pattern, '\\');
-			buf_add_char(&pattern, *p);
-		}
 		if (i > 0)
 			buf_add_char(out, ',');
-		canon_write_string(out, pattern.data, pattern.len);
-		buf_printf(out, ":%d", m->rules[i].version);
+		rego_version_write(out, m->rules[i].path, m->rules[i].version);
 	}
 	buf_add_str(out, "},");
 }
