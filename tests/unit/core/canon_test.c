@@ -8,16 +8,12 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
-#include "real_opa.h"
+#include "tests/unit/core/reading.h"
 
-#define TEXT(s) s, sizeof(s) - 1
+static const struct reading format = { canon_read, "data.json" };
 
 /* What is read, and what is written again. */
-static const struct pair {
-	const char *in;
-	size_t in_len;
-	const char *out;
-} pairs[] = {
+static const struct pair pairs[] = {
 	{ TEXT("null"), "null" },
 	{ TEXT(" true\n"), "true" },
 	{ TEXT("false"), "false" },
@@ -53,61 +49,20 @@ static const struct pair {
 };
 
 static void
-written(struct buf *out, const char *text, size_t len)
-{
-	AUTO(document, d) = NULL;
-	struct err e;
-
-	if (canon_read(&d, "t.json", text, len, &e) != ERR_OK)
-		fail_msg("%s", e.text);
-	canon_write(out, document_root(d));
-}
-
-static void
 writes_the_canonical_form(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-		AUTO_BUF out = { 0 };
-		AUTO_BUF again = { 0 };
-
-		buf_init(&out, 4096);
-		buf_init(&again, 4096);
-		written(&out, pairs[i].in, pairs[i].in_len);
-		assert_string_equal(out.data, pairs[i].out);
-		written(&again, out.data, out.len);
-		assert_string_equal(again.data, out.data);
-	}
+	reading_writes(&format, pairs, sizeof pairs / sizeof pairs[0]);
 }
 
 static void
 reads_as_the_engine_does(void **state)
 {
-	struct real_opa o;
-	AUTO_BUF printed = { 0 };
-
 	(void)state;
-	buf_init(&printed, 1 << 20);
-	real_opa_init(&o, "data.json");
-	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
-		real_opa_add(&o, pairs[i].in, pairs[i].in_len);
-	real_opa_eval(&o, "-b", &printed);
-	for (size_t i = 0; i < o.count; i++) {
-		AUTO_BUF out = { 0 };
-
-		buf_init(&out, 4096);
-		real_opa_value(&out, &printed, i);
-		assert_string_equal(out.data, pairs[i].out);
-	}
-	real_opa_clear(&o);
+	reading_agrees(&format, pairs, sizeof pairs / sizeof pairs[0]);
 }
 
-static const struct refusal {
-	const char *in;
-	size_t in_len;
-	const char *text; /* how the error begins behind "t.json:" */
-	bool taken;       /* the engine takes it, and loses something */
-} refusals[] = {
+static const struct refusal refusals[] = {
 	{ TEXT(""), "1:1: the text ends where a value", false },
 	{ TEXT(" \n "), "2:2: the text ends where a value", false },
 	{ TEXT("nul"), "1:1: a value was expected, not \"n\"", false },
@@ -177,37 +132,16 @@ static void
 refuses_with_the_place(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-		AUTO_STR want = mem_printf("t.json:%s", refusals[i].text);
-		struct document *d = NULL;
-		struct err e;
-
-		if (canon_read(&d, "t.json", refusals[i].in, refusals[i].in_len,
-			&e) != ERR_INVALID)
-			fail_msg("taken: %s", refusals[i].in);
-		assert_null(d);
-		if (strncmp(e.text, want, strlen(want)) != 0)
-			fail_msg("%s\nis not: %s", e.text, want);
-	}
+	reading_refuses(&format, refusals,
+	    sizeof refusals / sizeof refusals[0]);
 }
 
 static void
 refuses_what_the_engine_refuses(void **state)
 {
-	struct real_opa o;
-	AUTO_BUF printed = { 0 };
-
 	(void)state;
-	buf_init(&printed, 1 << 20);
-	real_opa_init(&o, "data.json");
-	for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
-		real_opa_add(&o, refusals[i].in, refusals[i].in_len);
-	real_opa_eval(&o, "-d", &printed);
-	for (size_t i = 0; i < o.count; i++) {
-		if (real_opa_refused(&o, &printed, i) == refusals[i].taken)
-			fail_msg("%s: %s", refusals[i].text, printed.data);
-	}
-	real_opa_clear(&o);
+	reading_refusals_agree(&format, refusals,
+	    sizeof refusals / sizeof refusals[0]);
 }
 
 /* count times open, then close. */
@@ -342,7 +276,7 @@ sorts_many_keys_and_finds_a_twin(void **state)
 		buf_printf(&b, "%s\"%u\":%u", i == 0 ? "{" : ",",
 		    i * 2654435761u, i);
 	buf_add_char(&b, '}');
-	written(&out, b.data, b.len);
+	reading_write(&out, &format, b.data, b.len);
 	assert_memory_equal(out.data, "{\"0\":0,", 7);
 	b.len--;
 	buf_add_str(&b, ",\"2654435761\":0}");

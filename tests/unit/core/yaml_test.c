@@ -9,16 +9,12 @@
 
 #include "core/canon.h"
 #include "core/mem.h"
-#include "real_opa.h"
+#include "tests/unit/core/reading.h"
 
-#define TEXT(s) s, sizeof(s) - 1
+static const struct reading format = { yaml_read, "data.yaml" };
 
 /* What is written, and what it is to the engine: both are compared. */
-static const struct pair {
-	const char *in;
-	size_t in_len;
-	const char *out;
-} pairs[] = {
+static const struct pair pairs[] = {
 	{ TEXT(""), "null" },
 	{ TEXT("# nothing\n"), "null" },
 	{ TEXT("---\n"), "null" },
@@ -120,60 +116,20 @@ static const struct pair {
 };
 
 static void
-written(struct buf *out, const char *text, size_t len)
-{
-	AUTO(document, d) = NULL;
-	struct err e;
-
-	if (yaml_read(&d, "t.yaml", text, len, &e) != ERR_OK)
-		fail_msg("%s", e.text);
-	canon_write(out, document_root(d));
-}
-
-static void
 converts(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-		AUTO_BUF out = { 0 };
-
-		buf_init(&out, 4096);
-		written(&out, pairs[i].in, pairs[i].in_len);
-		assert_string_equal(out.data, pairs[i].out);
-	}
+	reading_writes(&format, pairs, sizeof pairs / sizeof pairs[0]);
 }
 
 static void
 converts_as_the_engine_does(void **state)
 {
-	struct real_opa o;
-	AUTO_BUF printed = { 0 };
-
 	(void)state;
-	buf_init(&printed, 1 << 20);
-	real_opa_init(&o, "data.yaml");
-	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
-		real_opa_add(&o, pairs[i].in, pairs[i].in_len);
-	real_opa_eval(&o, "-b", &printed);
-	for (size_t i = 0; i < o.count; i++) {
-		AUTO_BUF ours = { 0 };
-		AUTO_BUF theirs = { 0 };
-
-		buf_init(&ours, 4096);
-		buf_init(&theirs, 4096);
-		written(&ours, pairs[i].in, pairs[i].in_len);
-		real_opa_value(&theirs, &printed, i);
-		assert_string_equal(ours.data, theirs.data);
-	}
-	real_opa_clear(&o);
+	reading_agrees(&format, pairs, sizeof pairs / sizeof pairs[0]);
 }
 
-static const struct refusal {
-	const char *in;
-	size_t in_len;
-	const char *text; /* how the error begins behind "t.yaml:" */
-	bool taken;       /* the engine takes it, and loses something */
-} refusals[] = {
+static const struct refusal refusals[] = {
 	/* What JSON cannot say. */
 	{ TEXT("a: .inf"), "1:4: JSON has no infinity", false },
 	{ TEXT("[-.INF]"), "1:2: JSON has no infinity", false },
@@ -271,37 +227,16 @@ static void
 refuses_with_the_place(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-		AUTO_STR want = mem_printf("t.yaml:%s", refusals[i].text);
-		struct document *d = NULL;
-		struct err e;
-
-		if (yaml_read(&d, "t.yaml", refusals[i].in, refusals[i].in_len,
-			&e) != ERR_INVALID)
-			fail_msg("taken: %s", refusals[i].in);
-		assert_null(d);
-		if (strncmp(e.text, want, strlen(want)) != 0)
-			fail_msg("%s\nis not: %s", e.text, want);
-	}
+	reading_refuses(&format, refusals,
+	    sizeof refusals / sizeof refusals[0]);
 }
 
 static void
 refuses_what_the_engine_refuses(void **state)
 {
-	struct real_opa o;
-	AUTO_BUF printed = { 0 };
-
 	(void)state;
-	buf_init(&printed, 1 << 20);
-	real_opa_init(&o, "data.yaml");
-	for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
-		real_opa_add(&o, refusals[i].in, refusals[i].in_len);
-	real_opa_eval(&o, "-d", &printed);
-	for (size_t i = 0; i < o.count; i++) {
-		if (real_opa_refused(&o, &printed, i) == refusals[i].taken)
-			fail_msg("%s: %s", refusals[i].text, printed.data);
-	}
-	real_opa_clear(&o);
+	reading_refusals_agree(&format, refusals,
+	    sizeof refusals / sizeof refusals[0]);
 }
 
 /* count lists in each other, as blocks: in brackets it would be JSON. */
@@ -372,7 +307,7 @@ stops_alias_bombs(void **state)
 	buf_init(&out, 1 << 20);
 	bomb(&b, 2, "x");
 	assert_int_equal(verdict(&b, &e), ERR_OK);
-	written(&out, b.data, b.len);
+	reading_write(&out, &format, b.data, b.len);
 	buf_reset(&b);
 	bomb(&b, 9, "x");
 	assert_int_equal(verdict(&b, &e), ERR_LIMIT);
