@@ -35,6 +35,8 @@ lay_out(struct engines *t, char *base)
 		{ (void **)&t->reports,
 		    t->shard_count * ENGINES_SHARD_REPORTS *
 			sizeof(struct engines_report) },
+		{ (void **)&t->decisions,
+		    ENGINES_DECISIONS_ROWS * sizeof(struct engines_decisions) },
 		{ (void **)&t->buckets, rows * sizeof(uint32_t) },
 	};
 

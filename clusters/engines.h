@@ -177,6 +177,14 @@ bool engines_take_version(struct engines *t, const char *cluster,
 void engines_take_report(struct engines *t, const char *cluster,
     const char *name, const char *bundle, const struct engines_report *r);
 
+/* Decisions that a cluster's engines made by this revision. Revisions beyond
+ * those there is room for, and what is none, count as "other". */
+void engines_decided(struct engines *t, const char *cluster,
+    const char *revision, uint64_t ok, uint64_t errors);
+void engines_each_decided(struct engines *t, const char *cluster,
+    void (*fn)(const char *revision, uint64_t ok, uint64_t errors, void *arg),
+    void *arg);
+
 /* All engines, shard by shard, copied, so fn may take its time. */
 struct engines_view {
 	const struct engines_engine *engine;

@@ -32,6 +32,22 @@ struct engines_shard {
 	int64_t searched_ms;
 };
 
+/* Decisions of one cluster by one revision. */
+enum {
+	ENGINES_DECISIONS_ROWS = 4096,
+	ENGINES_REVISIONS_MAX = 64, /* of a cluster; more are "other" */
+	ENGINES_REVISION_WORDS = 6,
+	ENGINES_REVISION_SIZE = 8 * ENGINES_REVISION_WORDS
+};
+struct engines_decisions {
+	_Atomic uint64_t key; /* 0: nobody's */
+	_Atomic uint64_t cluster;
+	_Atomic uint64_t revision[ENGINES_REVISION_WORDS]; /* a text */
+	_Atomic uint64_t ok, errors;
+	_Atomic uint32_t ready; /* the text is there */
+	_Atomic uint32_t count; /* of "other": revisions of the cluster */
+};
+
 struct engines_head {
 	_Atomic bool restored;
 };
@@ -48,6 +64,7 @@ struct engines {
 	struct engines_engine *engines;
 	struct engines_bundle *bundles;
 	struct engines_report *reports;
+	struct engines_decisions *decisions;
 	uint32_t *buckets;
 };
 

@@ -7,11 +7,13 @@
 #include "core/mem.h"
 #include "server/cli.h"
 #include "server/cli_client.h"
+#include "server/cli_engines.h"
 #include "server/cli_table.h"
 
 enum { STATUS_MAX = 10000, LOG_LINES = 20 };
 
 static const struct cli_option status_options[] = {
+	{ "engines", 0, NULL, "every engine too" },
 	CLIENT_OPTIONS,
 	{ 0 },
 };
@@ -127,6 +129,7 @@ status(int argc, char **argv)
 	struct err e = { 0 };
 	json_t *repositories = NULL;
 	json_t *clusters = NULL;
+	json_t *engines = NULL;
 	int n = cli_parse(&a, &cli_status, argc, argv);
 
 	if (n != 0)
@@ -136,21 +139,30 @@ status(int argc, char **argv)
 	if (client_open(&c, &a, &e) != ERR_OK ||
 	    client_list(c, "/repositories", STATUS_MAX, &repositories, &e) !=
 		ERR_OK ||
-	    client_list(c, "/clusters", STATUS_MAX, &clusters, &e) != ERR_OK) {
+	    client_list(c, "/clusters", STATUS_MAX, &clusters, &e) != ERR_OK ||
+	    (cli_given(&a, "engines") &&
+		cli_engines_list(&engines, c, clusters, &e) != ERR_OK)) {
 		json_decref(repositories);
+		json_decref(clusters);
 		return client_fail(&a, &e);
 	}
 	if (cli_given(&a, "json")) {
 		json_t *all = json_pack("{s:O,s:O}", "repositories",
 		    repositories, "clusters", clusters);
 
+		if (engines != NULL)
+			json_object_set(all, "engines", engines);
 		(void)client_print_json(all);
 		json_decref(all);
 	} else {
 		print_repositories(repositories);
 		(void)printf("\n");
 		print_clusters(clusters);
+		cli_engines_summary(clusters);
+		if (engines != NULL)
+			cli_engines_print(engines);
 	}
+	json_decref(engines);
 	json_decref(repositories);
 	json_decref(clusters);
 	return 0;
@@ -394,7 +406,10 @@ const struct cli_command cli_status = {
 	.help =
 	    "Shows each repository (when it was last fetched, what is wrong\n"
 	    "with it) and each cluster's bundles: which revision, following or\n"
-	    "held, by whom and why.",
+	    "held, by whom and why; and how many engines have it, as their\n"
+	    "polls tell. An engine is converged, behind, rejecting (it was\n"
+	    "sent the bundle and goes on without), fresh (it never said that\n"
+	    "it has any) or silent.",
 	.options = status_options,
 	.run = status,
 };

@@ -37,7 +37,9 @@ clusters_api_get(struct request *r)
 		    &e);
 	if (code == ERR_OK)
 		code = engines_api_add(r, s, body, &e);
-	if (code != ERR_OK)
+	if (code == ERR_OK)
+		engines_api_add_decisions(r, body);
+	else
 		json_decref(body);
 	page_reply(r, code, body, &e);
 }

@@ -17,6 +17,7 @@
 #include "server/reply.h"
 #include "server/repositories_api.h"
 #include "server/request.h"
+#include "server/status_api.h"
 
 #define GET(pattern, right, handler, query)                 \
 	{                                                   \
@@ -26,12 +27,25 @@
 	{                                                                      \
 		"POST", pattern, ROUTE_ADMIN, operations_api_ask, NULL, action \
 	}
+#define REPORT(pattern, handler)                            \
+	{                                                   \
+		"POST", pattern, ROUTE_ENGINE, handler, NULL, NULL \
+	}
 
 /* clang-format off */
 static const struct route routes[] = {
 	GET("/bundles/{bundle}", ROUTE_ENGINE, bundle_api_get, NULL),
 	GET("/clusters/{cluster}/bundles/{bundle}", ROUTE_ENGINE,
 	    bundle_api_get_of_cluster, NULL),
+
+	REPORT("/status", status_api_status),
+	REPORT("/status/{partition}", status_api_status),
+	REPORT("/clusters/{cluster}/status", status_api_status),
+	REPORT("/clusters/{cluster}/status/{partition}", status_api_status),
+	REPORT("/logs", status_api_logs),
+	REPORT("/logs/{partition}", status_api_logs),
+	REPORT("/clusters/{cluster}/logs", status_api_logs),
+	REPORT("/clusters/{cluster}/logs/{partition}", status_api_logs),
 
 	GET("/healthz", ROUTE_ANYONE, health_api_alive, NULL),
 	GET("/readyz", ROUTE_ANYONE, health_api_ready, NULL),
@@ -183,7 +197,8 @@ count(const struct request *r, enum route_right right)
 	};
 	enum counter which = COUNTER_POLLS_OTHER;
 
-	if (r->suspended || right == ROUTE_ANYONE)
+	if (r->suspended || right == ROUTE_ANYONE ||
+	    (right == ROUTE_ENGINE && strcmp(r->method, "POST") == 0))
 		return;
 	for (size_t i = 0; i < sizeof polls / sizeof *polls; i++)
 		if (polls[i].status == r->status)
@@ -210,4 +225,25 @@ dispatch(struct request *r)
 	}
 	count(r, right);
 	r->match = NULL;
+}
+
+/* Only engines of ours may send much, and only what is for us. */
+size_t
+dispatch_body_max(struct request *r)
+{
+	struct route_match match;
+	const struct catalog *c = loop_catalog(r->loop);
+	const struct catalog_token *token = NULL;
+	enum auth_result who;
+
+	if (strcmp(r->method, "POST") != 0 || c == NULL ||
+	    route_find(&match, routes, r->method, r->url) != ROUTE_FOUND ||
+	    match.route->right != ROUTE_ENGINE)
+		return SERVICE_BODY_MAX;
+	who = auth_check(&token, c, request_header(r, "Authorization"),
+	    clock_now_ms());
+	if (who == AUTH_KNOWN ||
+	    (who == AUTH_NONE && anonymous_may(r, match.route->right)))
+		return STATUS_BODY_MAX;
+	return SERVICE_BODY_MAX;
 }

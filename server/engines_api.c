@@ -133,6 +133,25 @@ add_to_cluster(const struct tally *t, struct store *s, json_t *cluster,
 	return ERR_OK;
 }
 
+static void
+add_decided(const char *revision, uint64_t ok, uint64_t errors, void *arg)
+{
+	json_array_append_new(arg,
+	    json_pack("{s:s, s:I, s:I}", "revision", revision, "ok",
+		(json_int_t)ok, "errors", (json_int_t)errors));
+}
+
+void
+engines_api_add_decisions(struct request *r, json_t *cluster)
+{
+	json_t *list = json_array();
+
+	engines_each_decided(r->service->engines,
+	    json_string_value(json_object_get(cluster, "name")), add_decided,
+	    list);
+	json_object_set_new(cluster, "decisions", list);
+}
+
 enum err_code
 engines_api_add(struct request *r, struct store *s, json_t *clusters,
     struct err *e)

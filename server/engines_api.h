@@ -16,5 +16,7 @@ void engines_api_list(struct request *r);
  * of the cluster and of each assignment, "running" of each assignment. */
 enum err_code engines_api_add(struct request *r, struct store *s,
     json_t *clusters, struct err *e) MUST_CHECK;
+/* Adds "decisions", as its engines' logs have them. */
+void engines_api_add_decisions(struct request *r, json_t *cluster);
 
 #endif

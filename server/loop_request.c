@@ -1,5 +1,6 @@
 #include "server/loop_state.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "server/dispatch.h"
 #include "server/engine.h"
 #include "server/reply.h"
+#include "server/status_api.h"
 
 /* ---- connections ---- */
 
@@ -107,6 +109,8 @@ request_new(struct loop *l, struct MHD_Connection *connection, const char *url,
 static void
 request_free(struct request *r)
 {
+	if (r->reserved > 0)
+		(void)atomic_fetch_sub(&r->service->bodies, r->reserved);
 	if (r->body != NULL)
 		buf_clear(r->body);
 	mem_free(r->body);
@@ -116,17 +120,48 @@ request_free(struct request *r)
 	mem_free(r);
 }
 
+/* What many send at once must not take all the memory. False: no room now. */
+static bool
+reserve_body(struct request *r)
+{
+	atomic_size_t *bodies = &r->service->bodies;
+
+	if (r->body_max <= SERVICE_BODY_MAX)
+		return true;
+	r->reserved = r->body_max;
+	return atomic_fetch_add(bodies, r->reserved) + r->reserved <=
+	    STATUS_BODIES_MAX;
+}
+
+static void
+refuse_body(struct request *r)
+{
+	reply_fault(r, 413, "limit", "the body is larger than %zu bytes",
+	    r->body_max);
+}
+
 /* Said before the body comes, where its length is known. */
 static void
 check_length(struct request *r)
 {
 	const char *text = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	unsigned long long length = text != NULL ? strtoull(text, NULL, 10)
+						 : ULLONG_MAX;
+	bool comes = text != NULL ||
+	    request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
 
-	if (text == NULL || strtoull(text, NULL, 10) <= SERVICE_BODY_MAX)
+	r->body_max = SERVICE_BODY_MAX;
+	if (!comes || length <= SERVICE_BODY_MAX)
 		return;
-	r->closing = true;
-	reply_fault(r, 413, "limit", "the body is larger than %d bytes",
-	    SERVICE_BODY_MAX);
+	r->body_max = dispatch_body_max(r);
+	if (text != NULL && length > r->body_max) {
+		r->closing = true;
+		refuse_body(r);
+	} else if (!reserve_body(r)) {
+		r->closing = true;
+		reply_fault(r, 503, "unavailable",
+		    "too much is being sent at once; try again");
+	}
 }
 
 /* False: more than anybody needs to send, so the connection ends. */
@@ -134,11 +169,11 @@ static bool
 take_body(struct request *r, const char *data, size_t len)
 {
 	r->received += len;
-	if (r->received > SERVICE_BODY_MAX + SERVICE_BODY_DROPPED)
+	if (r->received > r->body_max + SERVICE_BODY_DROPPED)
 		return false;
 	if (r->body == NULL) {
 		r->body = mem_alloc(sizeof *r->body);
-		buf_init(r->body, SERVICE_BODY_MAX);
+		buf_init(r->body, r->body_max);
 	}
 	buf_add(r->body, data, len);
 	return true;
@@ -147,9 +182,8 @@ take_body(struct request *r, const char *data, size_t len)
 static void
 serve(struct request *r)
 {
-	if (r->received > SERVICE_BODY_MAX)
-		reply_fault(r, 413, "limit", "the body is larger than %d bytes",
-		    SERVICE_BODY_MAX);
+	if (r->received > r->body_max)
+		refuse_body(r);
 	else
 		dispatch(r);
 }

@@ -3,10 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "clusters/tally.h"
 #include "core/clock.h"
 #include "server/reply.h"
 
-enum { METRICS_MAX = 1 << 20 };
+enum { METRICS_MAX = 8 << 20 };
 
 /* One type for all the samples of a name, which follow each other. */
 static void
@@ -100,6 +101,68 @@ add_catalog(struct buf *out, struct service *s)
 	catalog_unref(c);
 }
 
+/* Of the table of engines, at most once a second: anybody may ask. */
+static void
+count_states(struct request *r, size_t out[ENGINES_STATES])
+{
+	struct service *s = r->service;
+	int64_t now = clock_mono_ms();
+	struct tally *t;
+	bool fresh;
+
+	pthread_mutex_lock(&s->lock);
+	fresh = s->states_ms != 0 && now - s->states_ms < 1000;
+	memcpy(out, s->states, sizeof s->states);
+	pthread_mutex_unlock(&s->lock);
+	if (fresh || loop_catalog(r->loop) == NULL)
+		return;
+	t = tally_new(s->engines, loop_catalog(r->loop), clock_now_ms(),
+	    s->conf->engines.silent_after * 1000);
+	memcpy(out, t->states, sizeof t->states);
+	tally_free(t);
+	pthread_mutex_lock(&s->lock);
+	memcpy(s->states, out, sizeof s->states);
+	s->states_ms = now;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void
+add_states(struct buf *out, const char *cluster,
+    const size_t states[ENGINES_STATES])
+{
+	for (int i = 0; i < ENGINES_STATES; i++)
+		buf_printf(out, "edict_engines{%s%s%sstate=\"%s\"} %zu\n",
+		    cluster != NULL ? "cluster=\"" : "",
+		    cluster != NULL ? cluster : "",
+		    cluster != NULL ? "\"," : "", engines_state_names[i],
+		    states[i]);
+}
+
+static void
+add_engines(struct buf *out, struct request *r, bool names)
+{
+	struct service *s = r->service;
+	const struct catalog *c = loop_catalog(r->loop);
+	size_t states[ENGINES_STATES];
+	struct tally *t;
+
+	add_gauge(out, "edict_engines_tracked",
+	    "Engines and anonymous credentials in the table.",
+	    (double)engines_count(s->engines));
+	add_head(out, "edict_engines",
+	    "Engines that have a name, each by the worst of its bundles.");
+	if (!names || c == NULL) {
+		count_states(r, states);
+		add_states(out, NULL, states);
+		return;
+	}
+	t = tally_new(s->engines, c, clock_now_ms(),
+	    s->conf->engines.silent_after * 1000);
+	for (size_t i = 0; i < t->cluster_count; i++)
+		add_states(out, t->clusters[i].name, t->clusters[i].states);
+	tally_free(t);
+}
+
 static bool
 is_operator(struct request *r)
 {
@@ -125,6 +188,7 @@ metrics_get(struct request *r)
 	    "Long polls that are held now.",
 	    (double)counters_waiting(s->counters));
 	add_catalog(&out, s);
+	add_engines(&out, r, is_operator(r));
 	add_fetch_ages(&out, s->counters, is_operator(r));
 	add_gauge(&out, "process_start_time_seconds",
 	    "When the http process started, since 1970.",

@@ -42,6 +42,8 @@ struct request {
 
 	struct engines_ticket ticket; /* of a bundle that is being sent */
 
+	size_t body_max;
+	size_t reserved; /* of STATUS_BODIES_MAX, until it is freed */
 	size_t received; /* bytes of the body, kept or not */
 	bool suspended;
 	bool counted;        /* among the polls that are held */

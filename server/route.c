@@ -77,7 +77,7 @@ is_number(const char *text)
 static bool
 fits(const char *name, const char *value)
 {
-	if (name_is(name, "rev"))
+	if (name_is(name, "rev") || name_is(name, "partition"))
 		return value[0] != '\0';
 	if (name_is(name, "id"))
 		return is_number(value);

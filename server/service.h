@@ -40,6 +40,7 @@ struct service {
 	size_t connections_max; /* of each thread */
 	size_t held_max;        /* polls that wait, in all threads */
 	size_t held_each;       /* and in each */
+	atomic_size_t bodies;   /* bytes of large ones, under way */
 	atomic_size_t held;     /* as many wait now, in all threads */
 	atomic_int_fast64_t ledger_silent_ms; /* see service_ledger_silent */
 
@@ -47,6 +48,8 @@ struct service {
 	struct catalog *catalog; /* NULL: never read yet */
 	int64_t catalog_ms;      /* wall clock: when it was last known good */
 	char fault[256];         /* why it could not be read again, or "" */
+	size_t states[ENGINES_STATES]; /* of all engines, for /metrics */
+	int64_t states_ms;             /* as of; monotonic, 0: never */
 };
 
 /* A reference to what is served now, or NULL. */

@@ -4,9 +4,12 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <libdeflate.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -339,6 +342,213 @@ the_silent_age(void **state)
 	close_site();
 }
 
+/* ---- what engines send ---- */
+
+static int
+post(const char *token, const char *path, const char *headers, const char *body)
+{
+	struct wire_reply r;
+	int status;
+
+	site_ask(&s, "POST", token, path, headers, body, &r);
+	status = r.status;
+	wire_reply_clear(&r);
+	return status;
+}
+
+static const char named[] = "X-Edict-Engine: host-1\r\n";
+
+/* The engine as JSON text, to be looked for something in. */
+static bool
+shows(const char *text)
+{
+	json_t *j = engine(0);
+	char *all = json_dumps(j, JSON_COMPACT);
+	bool found = strstr(all, text) != NULL;
+
+	free(all);
+	json_decref(j);
+	return found;
+}
+
+static void
+status_says_why(void **state)
+{
+	static const char bad[] =
+	    "{\"labels\":{\"id\":\"1\",\"version\":\"1.12.0\",\"x\":[1]},"
+	    "\"bundles\":{\"main\":{\"name\":\"main\",\"code\":\"bundle_error\","
+	    "\"message\":\"did not load\",\"surprise\":{},\"errors\":[{\"code\":"
+	    "\"rego_parse_error\",\"message\":\"unexpected }\",\"location\":"
+	    "{\"file\":\"a/b.rego\",\"row\":7,\"col\":2}}]},\"none\":{}},"
+	    "\"plugins\":{\"bundle\":{\"state\":\"NOT_READY\"},\"x\":"
+	    "{\"state\":\"OK\"}},\"metrics\":{\"a\":1}}";
+	static const char good[] =
+	    "{\"labels\":{\"id\":\"1\",\"version\":\"1.19.1\"},\"bundles\":"
+	    "{\"main\":{\"name\":\"main\"}},\"plugins\":{\"bundle\":"
+	    "{\"state\":\"OK\"}}}";
+	static const char *const wrong[] = { "", "x", "[]", "{", "1" };
+
+	(void)state;
+	open_site();
+	/* Not of those that do not poll. */
+	assert_int_equal(post(s.engine, "/status", named, bad), 204);
+	assert_int_equal(as_seen(), 0);
+	assert_int_equal(poll_as("host-1", s.etag), 304);
+	assert_int_equal(post(s.engine, "/status", named, bad), 204);
+	assert_true(shows("\"bundle_error\""));
+	assert_true(shows("unexpected }"));
+	assert_true(shows("\"file\":\"a/b.rego\",\"row\":7"));
+	assert_true(shows("bundle: NOT_READY"));
+	assert_true(shows("\"version\":\"1.12.0\""));
+	assert_true(shows("polls discovery without a pause"));
+	assert_int_equal(post(s.engine, "/status/part", named, good), 204);
+	assert_false(shows("bundle_error"));
+	assert_false(shows("NOT_READY"));
+	assert_false(shows("without a pause"));
+	assert_int_equal(post(s.engine, "/clusters/default/status", named, bad),
+	    204);
+	assert_true(shows("bundle_error"));
+	assert_int_equal(post(s.engine, "/clusters/default/status/x%20y", "",
+			     good),
+	    204);
+	assert_true(shows("bundle_error"));
+	assert_int_equal(post(s.engine, "/clusters/none/status", named, bad),
+	    404);
+	assert_int_equal(post(NULL, "/status", named, bad), 401);
+	assert_int_equal(post("x", "/logs", named, "[]"), 401);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		assert_int_equal(post(s.engine, "/status", named, wrong[i]),
+		    400);
+	/* A second cluster: the name tells which one is meant. */
+	site_assign(&s, "second", "main", "four", 4);
+	site_tell_changed(&s);
+	site_wait_metric(&s, "edict_catalog_assignments", 2);
+	assert_int_equal(post(s.engine, "/status", named, good), 204);
+	assert_false(shows("bundle_error"));
+	assert_int_equal(post(s.engine, "/status", "", good), 404);
+	close_site();
+}
+
+/* Limit and limit + 1; for those who may send, and those who may not. */
+static void
+reports_have_a_size(void **state)
+{
+	enum { MAX = 1 << 20 };
+	char *body = mem_alloc(MAX + 2);
+
+	(void)state;
+	open_site();
+	memset(body, ' ', MAX + 1);
+	body[0] = '{';
+	body[1] = '}';
+	body[MAX] = '\0';
+	assert_int_equal(post(s.engine, "/status", named, body), 204);
+	assert_int_equal(post("guess", "/status", named, body), 413);
+	assert_int_equal(post(s.admin, "/v1/bundles/main/pin", "", body), 413);
+	body[MAX] = ' ';
+	body[MAX + 1] = '\0';
+	assert_int_equal(post(s.engine, "/status", named, body), 413);
+	mem_free(body);
+	close_site();
+}
+
+static size_t
+zip(char *out, size_t size, const char *data, size_t len)
+{
+	struct libdeflate_compressor *c = libdeflate_alloc_compressor(9);
+	size_t used = libdeflate_gzip_compress(c, data, len, out, size);
+
+	libdeflate_free_compressor(c);
+	assert_true(used > 0);
+	return used;
+}
+
+static int
+upload(const char *data, size_t len)
+{
+	char *zipped = mem_alloc(len + 1024);
+	size_t used = zip(zipped, len + 1024, data, len);
+	struct wire_reply r;
+	int fd = wire_open(&s);
+	int status;
+
+	wire_send(fd,
+	    "POST /logs HTTP/1.1\r\nHost: localhost\r\n"
+	    "Authorization: Bearer %s\r\nContent-Encoding: gzip\r\n"
+	    "Content-Length: %zu\r\n\r\n",
+	    s.engine, used);
+	for (size_t sent = 0; sent < used;) {
+		ssize_t n = send(fd, zipped + sent, used - sent, MSG_NOSIGNAL);
+
+		assert_true(n > 0);
+		sent += (size_t)n;
+	}
+	assert_true(wire_read(fd, &r, 10000, false));
+	status = r.status;
+	wire_reply_clear(&r);
+	close(fd);
+	mem_free(zipped);
+	return status;
+}
+
+static bool
+counted(const char *text)
+{
+	struct wire_reply r;
+	bool found;
+
+	site_get(&s, s.admin, "/v1/clusters/default", &r);
+	assert_int_equal(r.status, 200);
+	found = strstr(r.body, text) != NULL;
+	wire_reply_clear(&r);
+	return found;
+}
+
+static void
+decisions_are_counted_and_dropped(void **state)
+{
+	static const char logs[] =
+	    "[{\"decision_id\":\"1\",\"bundles\":{\"main\":{\"revision\":\"abc\"}"
+	    "},\"input\":{\"secret\":\"s3cret\"},\"result\":true},"
+	    "{\"bundles\":{\"main\":{\"revision\":\"abc\"},\"other\":{"
+	    "\"revision\":\"abc\"}},\"error\":{\"code\":\"x\"}},"
+	    "{\"bundles\":{\"main\":{\"revision\":\"abc\"},\"other\":{"
+	    "\"revision\":\"def\"}}},{},7]";
+	char *bomb = mem_zalloc(5 << 20);
+
+	(void)state;
+	open_site();
+	assert_int_equal(upload(logs, sizeof logs - 1), 204);
+	assert_int_equal(post(s.engine, "/logs", "", logs), 204);
+	assert_true(counted("{\"revision\":\"abc\",\"ok\":2,\"errors\":2}"));
+	assert_true(
+	    counted("{\"revision\":\"several\",\"ok\":2,\"errors\":0}"));
+	assert_true(counted("{\"revision\":\"none\",\"ok\":4,\"errors\":0}"));
+	assert_false(counted("s3cret"));
+	assert_int_equal(post(s.engine, "/logs", "", "{}"), 400);
+	assert_int_equal(post(s.engine, "/logs", "Content-Encoding: gzip\r\n",
+			     "[]"),
+	    400);
+	/* Far more than was sent. */
+	memset(bomb, ' ', 5 << 20);
+	memcpy(bomb, "[]", 2);
+	assert_int_equal(upload(bomb, 5 << 20), 413);
+	assert_int_equal(upload(bomb, 64 << 10), 204);
+	mem_free(bomb);
+	/* Made-up revisions do not take all the room. */
+	for (int i = 0; i < 100; i++) {
+		char one[128];
+
+		(void)snprintf(one, sizeof one,
+		    "[{\"bundles\":{\"main\":{\"revision\":\"r%d\"}}}]", i);
+		assert_int_equal(post(s.engine, "/logs", "", one), 204);
+	}
+	assert_true(counted("\"r1\""));
+	assert_false(counted("\"r99\""));
+	assert_true(counted("\"other\""));
+	close_site();
+}
+
 int
 main(void)
 {
@@ -349,6 +559,9 @@ main(void)
 		cmocka_unit_test(broken_downloads_do_not_count),
 		cmocka_unit_test(a_killed_process_forgets_nothing),
 		cmocka_unit_test(the_silent_age),
+		cmocka_unit_test(status_says_why),
+		cmocka_unit_test(reports_have_a_size),
+		cmocka_unit_test(decisions_are_counted_and_dropped),
 	};
 
 	clock_share();
