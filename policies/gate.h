@@ -24,7 +24,7 @@ enum {
 	GATE_START_MS = 15000, /* for opa version and check */
 	/* To load one bundle alone: a minute for ten thousand policies. */
 	GATE_LOAD_MS = 900000,
-	GATE_COMPILE_MS = 120000,
+	GATE_COMPILE_MS = 300000,
 	GATE_COMPILED_MAX = 256 << 20 /* bytes that opa build may write */
 };
 

@@ -80,7 +80,9 @@ check_bundle(struct gate_run *r, struct buf *errors,
     const struct definition_bundle *b)
 {
 	bool tests = r->d->gate.scope == SCOPE_BUNDLE;
-	bool whole = !tests && is_whole(r, b);
+	bool whole = !tests && is_whole(r, b) &&
+	    !gate_has_file_versions(r->job->tree, b);
+	bool mixed = false;
 	struct gate_args args;
 	AUTO_STR dir = NULL;
 	enum gate_state state;
@@ -88,13 +90,17 @@ check_bundle(struct gate_run *r, struct buf *errors,
 
 	if (whole)
 		dir = mem_strdup(r->src);
-	else if (gate_copy_policies(&dir, r->job, b, tests, &e) != ERR_OK)
+	else if (gate_copy_policies(&dir, r->job, b, tests, &e) != ERR_OK ||
+	    gate_write_versions(&mixed, dir, r->job->tree, b, false, &e) !=
+		ERR_OK)
 		return gate_trouble(r, &e);
 	gate_args_init(&args);
 	add_flags(&args, r, gate_rego_version(r->job->tree, b),
 	    definition_capabilities(r->d, b));
 	if (whole)
 		gate_args_add(&args, "--ignore=*_test.rego");
+	if (mixed)
+		gate_args_add(&args, "--bundle");
 	gate_args_add(&args, "--");
 	gate_args_add(&args, ".");
 	state = run_check(r, errors, dir, &args);
@@ -121,10 +127,28 @@ one_version(struct gate_run *r, int *version)
 	return GATE_PASSED;
 }
 
+/* Nor does it know versions of single files. */
+static void
+explain_versions(const struct gate_run *r, struct buf *errors)
+{
+	const struct definition_bundle *b = r->d->bundles.items;
+
+	for (size_t i = 0; i < r->d->bundles.count; i++) {
+		if (!gate_has_file_versions(r->job->tree, &b[i]))
+			continue;
+		buf_printf(errors,
+		    "\nfile_rego_versions of bundle %s hold where its tests run "
+		    "by themselves: set gate.test.scope: bundle in %s",
+		    b[i].name, DEFINITION_FILE);
+		return;
+	}
+}
+
 static enum gate_state
 check_tests(struct gate_run *r, struct buf *errors)
 {
 	const struct definition_gate *g = &r->d->gate;
+	size_t before = errors->len;
 	struct gate_args args;
 	enum gate_state state;
 	int version;
@@ -145,6 +169,8 @@ check_tests(struct gate_run *r, struct buf *errors)
 		gate_args_add(&args, ".");
 	state = run_check(r, errors, r->src, &args);
 	gate_args_clear(&args);
+	if (errors->len > before)
+		explain_versions(r, errors);
 	return state;
 }
 

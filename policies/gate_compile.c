@@ -162,7 +162,7 @@ gate_activate(const struct gate_job *job, const void *bundle, size_t len,
 	code = gate_engine_run(job->runner, &c,
 	    &(struct gate_tool){ .args = args,
 		.dir = dir,
-		.timeout_ms = GATE_START_MS,
+		.timeout_ms = GATE_LOAD_MS,
 		.out_max = ACTIVATE_TEXT_MAX },
 	    e);
 	child_result_clear(&c);

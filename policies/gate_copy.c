@@ -1,15 +1,16 @@
 #include "policies/gate_private.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "core/canon.h"
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/names.h"
 #include "core/text.h"
+#include "policies/rego_version.h"
 
 bool
 gate_is_policy(const char *path)
@@ -210,43 +211,76 @@ gate_copy_bundle(char **dir, struct gate_places *places,
 	return ERR_OK;
 }
 
-/* What the bundle's own .manifest says; -1 when nothing. A bad manifest is the
- * bundler's to refuse, with better words. */
-static int
-manifest_version(const struct tree *t, const struct tree_entry *entry)
+/* Only where a single file differs is a manifest needed: opa reads one with
+ * --bundle alone. Without roots: tests may be of any package. */
+static enum err_code
+write_manifest(const char *dir, const struct buf *rules, int version,
+    struct err *e)
 {
-	AUTO(document, doc) = NULL;
+	AUTO_STR path = file_path(dir, ".manifest");
 	AUTO_BUF text = { 0 };
-	const struct value *v;
 
-	buf_init(&text, DEFINITION_FILE_MAX);
-	if (tree_read(t, entry, &text, NULL) != ERR_OK || text.overflow ||
-	    canon_read(&doc, entry->path, text.data, text.len, NULL) != ERR_OK)
-		return -1;
-	v = document_root(doc);
-	if (v->kind != VALUE_OBJECT)
-		return -1;
-	v = value_get(v, "rego_version");
-	if (v == NULL || v->kind != VALUE_NUMBER)
-		return -1;
-	return strcmp(v->text, "0") == 0 ? 0 : 1;
+	buf_init(&text, rules->len + 128);
+	buf_printf(&text, "{\"rego_version\":%d,\"file_rego_versions\":{%s}}",
+	    version, rules->data);
+	if (file_replace(path, text.data, text.len, 0600, e) != ERR_OK)
+		return err_as(e, ERR_IO);
+	return ERR_OK;
+}
+
+enum err_code
+gate_write_versions(bool *written, const char *dir, const struct tree *t,
+    const struct definition_bundle *d, bool placed, struct err *e)
+{
+	struct rego_versions v;
+	AUTO_BUF rules = { 0 };
+	enum err_code code = ERR_OK;
+
+	*written = false;
+	rego_versions_read(&v, t, d);
+	buf_init(&rules, GATE_OUTPUT_MAX);
+	for (size_t i = 0; v.rules != NULL && i < t->count; i++) {
+		const char *path = t->entries[i].path;
+		char at[TREE_PATH_MAX], name[TREE_PATH_MAX + 2];
+
+		if (!gate_is_policy(path) || !definition_place(d, path, at) ||
+		    rego_versions_of(&v, at) == v.version)
+			continue;
+		(void)snprintf(name, sizeof name, "/%s", placed ? at : path);
+		if (rules.len > 0)
+			buf_add_char(&rules, ',');
+		rego_version_write(&rules, name, rego_versions_of(&v, at));
+	}
+	if (rules.len > 0)
+		code = buf_check(&rules, "file_rego_versions", e);
+	if (code == ERR_OK && rules.len > 0) {
+		*written = true;
+		code = write_manifest(dir, &rules, v.version, e);
+	}
+	rego_versions_clear(&v);
+	return code;
 }
 
 int
 gate_rego_version(const struct tree *t, const struct definition_bundle *d)
 {
-	int version = -1;
+	struct rego_versions v;
+	int version;
 
-	if (d->rego_version >= 0)
-		return (int)d->rego_version;
-	for (size_t i = 0; i < t->count && version < 0; i++) {
-		const char *path = t->entries[i].path;
-		char placed[TREE_PATH_MAX];
+	rego_versions_read(&v, t, d);
+	version = v.version;
+	rego_versions_clear(&v);
+	return version;
+}
 
-		if (text_ends_with(path, MANIFEST_FILE) &&
-		    definition_place(d, path, placed) &&
-		    strcmp(placed, MANIFEST_FILE) == 0)
-			version = manifest_version(t, &t->entries[i]);
-	}
-	return version < 0 ? 1 : version;
+bool
+gate_has_file_versions(const struct tree *t, const struct definition_bundle *d)
+{
+	struct rego_versions v;
+	bool has;
+
+	rego_versions_read(&v, t, d);
+	has = v.rules != NULL;
+	rego_versions_clear(&v);
+	return has;
 }

@@ -49,6 +49,18 @@ int64_t gate_timeout_ms(const struct gate_run *r);
 /* Rego version of a bundle: as defined, else its .manifest's, else 1. */
 int gate_rego_version(const struct tree *t, const struct definition_bundle *d);
 
+/* Does its .manifest tell versions of single files? */
+bool gate_has_file_versions(const struct tree *t,
+    const struct definition_bundle *d);
+
+/* Puts a .manifest into the folder that tells opa the versions of the bundle's
+ * files where they differ; *written: there is one, and opa has to be given
+ * --bundle to read it. placed: files lie there as in the bundle, else as in the
+ * repository. */
+enum err_code gate_write_versions(bool *written, const char *dir,
+    const struct tree *t, const struct definition_bundle *d, bool placed,
+    struct err *e) MUST_CHECK;
+
 /* Folders below job->work, made anew: "src" without hidden files and
  * edict.yaml, "all" with everything, "check" with the policies of one bundle at
  * their own paths, "bundle" with one bundle's files and tests as OPA gets them.

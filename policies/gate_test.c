@@ -15,6 +15,7 @@ struct run {
 	int version;
 	const char *bundle; /* NULL: the repository */
 	const char *capabilities;
+	bool mixed; /* files of both versions: a manifest tells which */
 	struct gate_places places;
 };
 
@@ -59,7 +60,7 @@ add_flags(struct gate_args *args, const struct gate_run *r, const struct run *t,
 	/* With -b older engines say 100 % whatever the tests cover. */
 	if (coverage)
 		gate_args_add(args, "--coverage");
-	else if (g->mode == MODE_BUNDLE)
+	if (t->mixed || (g->mode == MODE_BUNDLE && !coverage))
 		gate_args_add(args, "--bundle");
 	if (t->version == 0)
 		gate_args_add(args, "--v0-compatible");
@@ -234,6 +235,9 @@ for_bundle(struct gate_run *r, const struct definition_bundle *b, run_fn *one)
 
 	t.version = gate_rego_version(r->job->tree, b);
 	code = gate_copy_bundle(&t.dir, &t.places, r->job, b, &e);
+	if (code == ERR_OK)
+		code = gate_write_versions(&t.mixed, t.dir, r->job->tree, b,
+		    true, &e);
 	if (code == ERR_OK)
 		state = one(r, &t);
 	else if (code == ERR_CONFLICT)
