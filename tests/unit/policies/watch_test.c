@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "core/mem.h"
 #include "policies/watch.h"
 #include "tests/unit/policies/git_fixture.h"
 
@@ -117,6 +118,7 @@ watch_one(const char *url, const char *branch)
 static void
 test_local_refs(void **state)
 {
+	AUTO_STR url = mem_printf("file://%s", fixture_path("r"));
 	AUTO(watch, gone) = NULL;
 
 	(void)state;
@@ -126,11 +128,7 @@ test_local_refs(void **state)
 	watch_one(fixture_path("r"), NULL);
 	watch_one(fixture_path("linked"), "main");
 	watch_one(fixture_path("r/.git"), "main");
-	{
-		char url[4096] = "file://";
-
-		watch_one(strcat(url, fixture_path("r")), "main");
-	}
+	watch_one(url, "main");
 	gone = watch_new(fixture_path("r"), "main", 30000, 1);
 	assert_seen_once(gone, false);
 	sh("mv r away");
