@@ -214,7 +214,17 @@ batch_ask_alone(struct batch *b, size_t i)
 	b->cases[i].engine_takes = fixture_run(&out,
 				       "cd %s && %s " EVAL " -b one data",
 				       b->folder, fixture_opa()) == 0;
+	b->cases[i].rego_error = strstr(out.data, ": rego_") != NULL;
 	buf_clear(&out);
+}
+
+bool
+batch_any(const struct batch *b)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (is_taken(b, i, 0))
+			return true;
+	return false;
 }
 
 /* -- a bundle of many ----------------------------------------------------- */

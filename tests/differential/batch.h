@@ -16,6 +16,7 @@ struct batch_case {
 	struct make_tree tree;
 	bool taken;        /* by us, alone */
 	bool engine_takes; /* alone, as far as known */
+	bool rego_error;   /* asked alone, it refuses what a module says */
 	char error[BATCH_ERROR_SIZE];
 };
 
@@ -37,6 +38,9 @@ void batch_judge(struct batch *b);
  * (`opa eval -d`), or to one case in a run of its own (`opa eval -b`). */
 void batch_ask_files(struct batch *b);
 void batch_ask_alone(struct batch *b, size_t i);
+
+/* Is there one that both take? */
+bool batch_any(const struct batch *b);
 
 /* Builds one bundle of all that we take, signs it, lets opa verify it, and
  * compares what opa answers for it with what it answers for the folder. False:

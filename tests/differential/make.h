@@ -33,6 +33,8 @@ struct make_tree {
 /* with_roots: a manifest will say roots and versions. */
 void make_tree(struct make_tree *out, struct dice *d, const char *top,
     bool with_roots);
+/* One with a .manifest that says many things, in a folder called c0. */
+void make_manifest(struct make_tree *out, struct dice *d);
 void make_tree_clear(struct make_tree *t);
 
 #endif

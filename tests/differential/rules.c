@@ -23,6 +23,15 @@ static const char *const rules[] = {
 	"found unknown escape character",
 	"!!timestamp is not supported",
 	"JSON has no infinity and no NaN",
+	/* Manifests */
+	"unknown field",
+	"is given twice",
+	"the key \"edict\" is kept",
+	"has to be 0 or 1",
+	"only * and ? are understood",
+	"revision holds a NUL",
+	"holds characters that engines read differently",
+	"an empty part between slashes",
 	/* Places */
 	"nothing but null",
 	"lies outside the roots",

@@ -28,7 +28,7 @@ enum { FACTOR = 4 };
 enum { FACTOR = 1 };
 #endif
 enum {
-	MEMORY_MAX_KIB = FACTOR * (384 << 10),
+	MEMORY_MAX_KIB = FACTOR * (192 << 10),
 	/* A size that is told by an object's header: nothing is unpacked. */
 	HEADER_MAX_KIB = FACTOR * (32 << 10),
 	CPU_MAX_S = FACTOR * 10,
