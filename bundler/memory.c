@@ -34,6 +34,11 @@ digest_definition(char out[DIGEST_HEX_SIZE], const struct definition_bundle *d)
 		digest_add_piece(sum, d->exclude.items[i],
 		    strlen(d->exclude.items[i]));
 	}
+	for (size_t i = 0; i < d->ignore.count; i++) {
+		digest_add_piece(sum, "ignore", strlen("ignore"));
+		digest_add_piece(sum, d->ignore.items[i],
+		    strlen(d->ignore.items[i]));
+	}
 	digest_end(sum, out);
 }
 

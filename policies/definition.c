@@ -254,6 +254,13 @@ static const struct spec bundle_spec[] = {
 		"Patterns of repository paths to leave out: `*` stops at "
 		"`/`, `**` crosses it. What matches a folder leaves out all "
 		"of it. Tests and hidden files are always left out." },
+	{ .key = "ignore",
+	    .kind = SPEC_STRINGS,
+	    .offset = AT(definition_bundle, ignore),
+	    .max = DEFINITION_PATHS_MAX,
+	    .help = "Names of files and folders to leave out wherever they "
+		    "are, as `opa build --ignore` takes them: `testdata`, "
+		    "`*.yaml`." },
 	{ .key = "roots",
 	    .kind = SPEC_STRINGS,
 	    .offset = AT(definition_bundle, roots),

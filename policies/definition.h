@@ -51,6 +51,7 @@ struct definition_bundle {
 	struct spec_list paths; /* of definition_path; empty: everything */
 	struct spec_strings
 	    exclude; /* globs on repository paths, ** crosses / */
+	struct spec_strings ignore; /* globs on names, as opa's --ignore */
 	struct spec_strings roots;
 	bool has_roots;               /* absent: worked out */
 	int64_t rego_version;         /* 0, 1, or -1: not said */

@@ -201,6 +201,30 @@ check_excludes(const struct reading *r, const struct value *item,
 	}
 }
 
+/* opa matches them with the last segment of each file and folder. */
+static void
+check_ignored(const struct reading *r, const struct value *item,
+    const struct definition_bundle *b)
+{
+	for (size_t i = 0; i < b->ignore.count; i++) {
+		const char *glob = b->ignore.items[i];
+		const struct value *at = definition_at_item(item, "ignore", i);
+
+		if (glob[0] == '\0' || strlen(glob) > DEFINITION_GLOB_MAX)
+			spec_fault(r->faults, at, "a pattern has 1 to %d bytes",
+			    DEFINITION_GLOB_MAX);
+		else if (strchr(glob, '/') != NULL)
+			spec_fault(r->faults, at,
+			    "\"%s\" matches nothing: ignore takes names, "
+			    "without \"/\"; exclude takes paths",
+			    glob);
+		else if (strpbrk(glob, "[]\\") != NULL)
+			spec_fault(r->faults, at,
+			    "\"%s\": only * and ? are understood in patterns",
+			    glob);
+	}
+}
+
 static void
 check_roots(const struct reading *r, const struct value *item,
     struct definition_bundle *b)
@@ -250,6 +274,7 @@ check_bundle(const struct reading *r, struct definition_bundle *b)
 	for (size_t i = 0; i < b->paths.count; i++)
 		check_path(r, definition_at_item(item, "paths", i), &paths[i]);
 	check_excludes(r, item, b);
+	check_ignored(r, item, b);
 	check_roots(r, item, b);
 	definition_check_compile(r, item, b);
 	definition_check_capabilities(r, definition_at(item, "capabilities"),

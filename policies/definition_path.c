@@ -117,6 +117,21 @@ excludes(const char *pattern, const char *path)
 	return definition_glob(pattern, path);
 }
 
+/* Does the pattern match the file's name, or that of a folder it is in? */
+static bool
+ignores(const char *pattern, const char *path)
+{
+	for (;;) {
+		size_t len = strcspn(path, "/");
+
+		if (glob_matches(pattern, path, len))
+			return true;
+		if (path[len] == '\0')
+			return false;
+		path += len + 1;
+	}
+}
+
 /* Maps path by one of the bundle's paths. */
 static bool
 map(const struct definition_path *rule, const char *path,
@@ -176,6 +191,10 @@ definition_place(const struct definition_bundle *d, const char *path,
 		return false;
 	for (size_t i = 0; i < d->exclude.count; i++) {
 		if (excludes(d->exclude.items[i], path))
+			return false;
+	}
+	for (size_t i = 0; i < d->ignore.count; i++) {
+		if (ignores(d->ignore.items[i], path))
 			return false;
 	}
 	return true;

@@ -187,6 +187,10 @@ faults_say_where(void **state)
 		{ "bundle: {}\n", "edict.yaml:1:", "bundle" },
 		{ "bundles:\n  a: {compiled: {target: rego}}\n",
 		    "edict.yaml:2:", "compile" },
+		{ "bundles:\n  a:\n    ignore: [a/b]\n", "edict.yaml:3:14",
+		    "without \"/\"" },
+		{ "bundles:\n  a:\n    ignore: [\"[ab]\"]\n", "edict.yaml:3:14",
+		    "only * and ?" },
 		{ "bundles:\n  A b: {}\n", "edict.yaml:2:", "A b" },
 		{ "bundles:\n  discovery: {}\n", "edict.yaml:2:", "reserved" },
 		{ "clusters:\n  discovery: {}\n", "edict.yaml:2:", "reserved" },
@@ -389,6 +393,37 @@ capabilities_are_a_file_or_a_version(void **state)
 }
 
 static void
+ignored_names_are_ignored_everywhere(void **state)
+{
+	AUTO(definition, d) = good("bundles: {a: {ignore: [testdata, '*.yaml', "
+				   "'?_old.rego']}}\n");
+	static const struct {
+		const char *path;
+		bool taken;
+	} cases[] = {
+		{ "policies/authz/a.rego", true },
+		{ "testdata/a.rego", false },
+		{ "policies/testdata/deep/a.rego", false },
+		{ "policies/testdata2/a.rego", true },
+		{ "testdata", false },
+		{ "data/data.yaml", false },
+		{ "data.yaml/data.json", false },
+		{ "a_old.rego", false },
+		{ "x/\xc3\xa9_old.rego", false },
+		{ "x/ab_old.rego", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char placed[TREE_PATH_MAX];
+
+		if (definition_place(bundle(d, 0), cases[i].path, placed) !=
+		    cases[i].taken)
+			fail_msg("%s", cases[i].path);
+	}
+}
+
+static void
 entrypoints_are_limited(void **state)
 {
 	(void)state;
@@ -477,6 +512,7 @@ main(void)
 		cmocka_unit_test(compile_is_read),
 		cmocka_unit_test(compile_says_what_is_wrong),
 		cmocka_unit_test(capabilities_are_a_file_or_a_version),
+		cmocka_unit_test(ignored_names_are_ignored_everywhere),
 		cmocka_unit_test(entrypoints_are_limited),
 		cmocka_unit_test(all_faults_are_told),
 		cmocka_unit_test(too_large_is_refused),

@@ -1,0 +1,324 @@
+#include "bundler/compile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bundler/compile_kept.h"
+#include "bundler/compile_nots.h"
+#include "bundler/compile_order.h"
+#include "bundler/compile_read.h"
+#include "core/mem.h"
+#include "signing/digest.h"
+#include "tests/unit/bundler/fixture.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* ---- what the optimizer makes, in one order ---- */
+
+static char *
+ordered(const char *text)
+{
+	struct compile_module m = { .name = "m.rego",
+		.text = text,
+		.len = strlen(text),
+		.version = 1 };
+	struct err e = { 0 };
+	char *out;
+
+	if (compile_order(&m, 1, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	out = buf_steal(&m.out, NULL);
+	buf_clear(&m.out);
+	return out;
+}
+
+/* What one run writes and another. */
+static void
+runs_become_one(void **state)
+{
+	static const struct {
+		const char *one, *other;
+	} cases[] = {
+		/* order of rules, and one that is there twice */
+		{ "package a\n\np if input.x\n\nq if input.y\n",
+		    "package a\n\nq if input.y\n\np if input.x\n\np if "
+		    "input.x" },
+		/* numbers of variables */
+		{ "package a\n\np if {\n\t__local3__12 = input.x\n\t"
+		  "i341 = input.y[__local3__12]\n\ti341 > 1\n}\n",
+		    "package a\n\np if {\n\t__local4__7 = input.x\n\t"
+		    "i9 = input.y[__local4__7]\n\ti9 > 1\n}\n" },
+		/* names of helpers, and of their helpers */
+		{ "package a\n\np if not data.a.__not1_2_3__\n\n"
+		  "__not1_2_3__ if not data.a.__not4_5_6__(1)\n\n"
+		  "__not4_5_6__(x1) if x1 == input.z\n",
+		    "package a\n\np if not data.a.__not4_5_6__\n\n"
+		    "__not7_7_7__(x8) if x8 == input.z\n\n"
+		    "__not4_5_6__ if not data.a.__not7_7_7__(1)\n" },
+		/* order of negations, and empty lines between them */
+		{ "package a\n\np if {\n\tinput.z\n\tnot input.x = 1\n\n"
+		  "\tnot input.y = 2\n}\n",
+		    "package a\n\np if {\n\tinput.z\n\tnot input.y = 2\n"
+		    "\tnot input.x = 1\n}\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		AUTO_STR one = ordered(cases[i].one);
+		AUTO_STR other = ordered(cases[i].other);
+
+		assert_string_equal(one, other);
+	}
+}
+
+/* What may not become one, or change at all. */
+static void
+meaning_stays(void **state)
+{
+	static const char *const apart[][2] = {
+		{ "package a\n\np if {\n\tx1 = input.a\n\tx2 = input.b\n"
+		  "\tx1 > x2\n}\n",
+		    "package a\n\np if {\n\tx1 = input.a\n\tx2 = input.b\n"
+		    "\tx2 > x1\n}\n" },
+		{ "package a\n\np if data.b.r1\n",
+		    "package a\n\np if data.b.r2\n" },
+		{ "package a\n\nr1 if input.x\n",
+		    "package a\n\nr2 if input.x\n" },
+		{ "package a\n\ndefault r1 := 1\n",
+		    "package a\n\ndefault r2 := 1\n" },
+		{ "package a\n\np if input.x == \"x1\"\n",
+		    "package a\n\np if input.x == \"x2\"\n" },
+		{ "package a\n\np if f1(input.x)\n",
+		    "package a\n\np if f2(input.x)\n" },
+		{ "package a\n\np if base64.encode(input.x)\n",
+		    "package a\n\np if base32.encode(input.x)\n" },
+		{ "package a\n\np if not data.a.__not1_1_1__\n\n"
+		  "__not1_1_1__ if input.x\n",
+		    "package a\n\np if not data.a.__not1_1_1__\n\n"
+		    "__not1_1_1__ if input.y\n" },
+		{ "package a\n\np := 1 if input.x else := 2 if input.y\n",
+		    "package a\n\np := 1 if input.y else := 2 if input.x\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(apart); i++) {
+		AUTO_STR one = ordered(apart[i][0]);
+		AUTO_STR other = ordered(apart[i][1]);
+
+		assert_string_not_equal(one, other);
+	}
+	{
+		AUTO_STR kept =
+		    ordered("package a\n\np if {\n\tbase64.encode(input.x1) == "
+			    "\"x2\"\n\tcrypto.md5(input.y) == data.d3.e4\n}\n");
+
+		assert_non_null(strstr(kept, "base64.encode(input.x1)"));
+		assert_non_null(strstr(kept, "crypto.md5("));
+		assert_non_null(strstr(kept, "data.d3.e4"));
+		assert_non_null(strstr(kept, "\"x2\""));
+	}
+}
+
+static void
+nots_keep_what_belongs_to_them(void **state)
+{
+	char text[] = "p if {\n"
+		      "\tnot input.z\n"
+		      "\tnot every x in input.y {\n"
+		      "\t\tx > 1\n"
+		      "\t}\n"
+		      "\tinput.q\n"
+		      "\tnot b\n"
+		      "\tnot a\n"
+		      "}";
+	char raw[] = "p if {\n\tnot input.x = `\n\tnot b\n`\n\tnot a\n}";
+	AUTO_STR before = mem_strdup(raw);
+
+	(void)state;
+	compile_sort_nots(text, false);
+	assert_string_equal(text,
+	    "p if {\n"
+	    "\tnot every x in input.y {\n"
+	    "\t\tx > 1\n"
+	    "\t}\n"
+	    "\tnot input.z\n"
+	    "\tinput.q\n"
+	    "\tnot a\n"
+	    "\tnot b\n"
+	    "}");
+	compile_sort_nots(raw, false);
+	assert_string_equal(raw, before);
+}
+
+/* ---- what opa build writes ---- */
+
+static const char *const source[] = { "a/a.rego", "package a\n\np if input.x\n",
+	"data.json", "{\"d\":1.10}", NULL };
+
+/* An archive as a shell makes it, in the folder src: names begin with a slash,
+ * as opa's do. */
+static enum err_code
+read_made(struct bundle **out, const char *const *files, struct err *e)
+{
+	AUTO(tree, t) = fixture_commit(source);
+	AUTO(bundle, from) = fixture_bundle(t, &fixture_all);
+	char *folder = fixture_folder();
+	AUTO_BUF bytes = { 0 };
+	const struct compile_reading r = { .from = from,
+		.commit = &t->commit,
+		.engine = "1.19.1",
+		.namespace = "partial_main" };
+	enum err_code code;
+
+	for (size_t i = 0; files[i] != NULL; i += 2) {
+		AUTO_STR path = mem_printf("%s/%s", folder, files[i]);
+
+		*strrchr(path, '/') = '\0';
+		buf_init(&bytes, FIXTURE_OUT_MAX);
+		assert_int_equal(fixture_run(&bytes, "mkdir -p '%s'", path), 0);
+		buf_clear(&bytes);
+		fixture_write(folder, files[i], files[i + 1],
+		    strlen(files[i + 1]));
+	}
+	buf_init(&bytes, FIXTURE_OUT_MAX);
+	assert_int_equal(fixture_run(&bytes,
+			     "cd '%s' && tar -P --transform 's|^\\./|/|' -cz "
+			     "$(find . -type f | sort)",
+			     folder),
+	    0);
+	code = compile_read(out, &r, bytes.data, bytes.len, e);
+	fixture_folder_end(folder);
+	return code;
+}
+
+#define MANIFEST ".manifest", "{\"roots\":[\"a\",\"d\"],\"rego_version\":1}"
+#define INPUT(path) GATE_COMPILE_INPUT "/" path
+
+static void
+what_opa_wrote_becomes_a_bundle(void **state)
+{
+	static const char *const files[] = { ".manifest",
+		"{\"roots\":[\"a\",\"d\"],\"rego_version\":1,\"wasm\":[{"
+		"\"entrypoint\":\"a/p\",\"module\":\"/policy.wasm\"}]}",
+		"policy.wasm", "wasm", "data.json", "{ \"d\": 1.10 }",
+		INPUT("a/a.rego"), "package a\n", "optimized/partial_main.rego",
+		"package partial_main\n\nx if input.y\n", NULL };
+	struct bundle *b = NULL;
+	AUTO_BUF rest = { 0 };
+	struct bundle_archive archive = { 0 };
+	struct err e = { 0 };
+
+	(void)state;
+	if (read_made(&b, files, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	fixture_has(b, "a/a.rego", "package a\n");
+	fixture_has(b, "data.json", "{\"d\":1.10}");
+	fixture_has(b, "policy.wasm", "wasm");
+	assert_true(compile_has_wasm(b));
+	assert_int_equal(b->root_count, 3); /* a, d, partial_main */
+	assert_non_null(strstr(fixture_file(b, ".manifest")->data,
+	    "\"wasm\":[{\"entrypoint\":\"a/p\",\"module\":\"policy.wasm\"}]"));
+	assert_non_null(strstr(fixture_file(b, ".manifest")->data,
+	    "\"opa\":\"1.19.1\""));
+
+	buf_init(&rest, FIXTURE_OUT_MAX);
+	assert_int_equal(compile_pack_without_wasm(&rest, b, &e), ERR_OK);
+	assert_int_equal(bundle_read(&archive, "rest", rest.data, rest.len, &e),
+	    ERR_OK);
+	assert_int_equal(archive.count, b->count - 1);
+	assert_null(strstr(archive.files[0].data, "wasm"));
+	bundle_archive_clear(&archive);
+	bundle_free(b);
+}
+
+static void
+what_is_not_understood_is_refused(void **state)
+{
+	static const struct {
+		const char *files[8];
+		const char *says;
+	} cases[] = {
+		{ { "data.json", "{}" }, "no manifest" },
+		{ { MANIFEST, "x.txt", "x" }, "x.txt, which is not" },
+		{ { MANIFEST, "elsewhere/a.rego", "package a\n" },
+		    "elsewhere/a.rego, which is not" },
+		{ { MANIFEST, INPUT("b.rego"), "package b\n" },
+		    "outside the roots" },
+		{ { MANIFEST, INPUT("optimized/a.rego"), "package a\n",
+		      "optimized/a.rego", "package a\n\nx := 1\n" },
+		    "a file of its own" },
+		{ { MANIFEST, "data.json", "{" }, "data.json" },
+		{ { MANIFEST, "patch.json", "{}" }, "patch.json" },
+		{ { MANIFEST, "deep/.manifest", "{}" }, "deep/.manifest" },
+		{ { ".manifest",
+		      "{\"wasm\":[{\"entrypoint\":\"a\",\"module\":"
+		      "\"/other.wasm\"}]}" },
+		    "wasm[0]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct bundle *b = NULL;
+		struct err e = { 0 };
+
+		if (read_made(&b, cases[i].files, &e) != ERR_INVALID ||
+		    strstr(e.text, cases[i].says) == NULL)
+			fail_msg("%zu: wanted \"%s\", got \"%s\"", i,
+			    cases[i].says, e.text);
+		assert_null(b);
+	}
+}
+
+static void
+results_are_kept_and_damage_is_seen(void **state)
+{
+	char *folder = fixture_folder();
+	AUTO_STR kept = mem_printf("%s/kept", folder);
+	struct buf result, found;
+	struct err e = { 0 };
+
+	(void)state;
+	buf_init(&result, 100);
+	buf_add_str(&result, "result");
+	assert_false(compile_kept_get(&found, kept, "key"));
+	buf_clear(&found);
+	assert_int_equal(compile_kept_put(kept, "key", &result, &e), ERR_OK);
+	assert_true(compile_kept_get(&found, kept, "key"));
+	assert_int_equal(found.len, 6);
+	assert_memory_equal(found.data, "result", 6);
+	buf_clear(&found);
+	assert_false(compile_kept_get(&found, kept, "other"));
+	buf_clear(&found);
+	fixture_write(kept, "key", "result", 6);
+	assert_false(compile_kept_get(&found, kept, "key"));
+	buf_clear(&found);
+	for (size_t i = 0; i < COMPILE_KEPT_MAX + 3; i++) {
+		AUTO_STR key = mem_printf("k%zu", i);
+
+		assert_int_equal(compile_kept_put(kept, key, &result, &e),
+		    ERR_OK);
+	}
+	buf_clear(&result);
+	buf_init(&result, 100);
+	assert_int_equal(fixture_run(&result, "test $(ls '%s' | wc -l) = %d",
+			     kept, (int)COMPILE_KEPT_MAX),
+	    0);
+	buf_clear(&result);
+	fixture_folder_end(folder);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(runs_become_one),
+		cmocka_unit_test(meaning_stays),
+		cmocka_unit_test(nots_keep_what_belongs_to_them),
+		cmocka_unit_test(what_opa_wrote_becomes_a_bundle),
+		cmocka_unit_test(what_is_not_understood_is_refused),
+		cmocka_unit_test(results_are_kept_and_damage_is_seen),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
