@@ -31,8 +31,8 @@ struct fetch_source {
 };
 
 enum fetch_outcome {
-	FETCH_OK,             /* tip is set; new objects are in the folder */
-	FETCH_UNCHANGED,      /* tip is what `known` said */
+	FETCH_OK,        /* tip is set; what came for it is in the folder */
+	FETCH_UNCHANGED, /* tip is what `known` said */
 	FETCH_BRANCH_MISSING, /* the host is there, the branch is not */
 	FETCH_EMPTY,          /* the repository has no branch at all */
 	FETCH_DENIED,         /* credentials or the host's key were refused */

@@ -19,7 +19,9 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "policies/fetch_pack.h"
 #include "policies/fetch_private.h"
+#include "policies/fetch_stream.h"
 #include "policies/gitlib.h"
 #include "policies/known_hosts.h"
 
@@ -188,22 +190,16 @@ forget_config(void)
 }
 
 static enum err_code
-make_folder(struct err *e)
+open_repository(struct err *e)
 {
 	const struct fetch_child *c = self.c;
-	AUTO_STR info = file_path(c->incoming, "objects/info");
-	AUTO_STR alternates = file_path(info, "alternates");
-	AUTO_STR objects = mem_printf("%s/objects\n", c->mirror);
-	int rc;
 
 	TRY(check_empty(c->incoming, e));
-	/* No folder is made, hence no mode is set, after confinement. */
-	TRY(file_make_dirs(info, e));
-	TRY(file_replace(alternates, objects, strlen(objects), 0600, e));
-	rc = git_repository_init(&self.git, c->incoming, 1);
-	if (rc == 0)
-		rc = forget_config();
-	return rc == 0 ? ERR_OK : gitlib_err(e, rc, "%s", c->incoming);
+	TRY(fetch_pack_open(&self.git, c->mirror, c->incoming, c->bytes_max,
+	    &self.result.bytes, e));
+	if (forget_config() != 0)
+		return gitlib_err(e, -1, "%s", c->incoming);
+	return ERR_OK;
 }
 
 static enum err_code
@@ -212,6 +208,11 @@ prepare(struct err *e)
 	int rc;
 
 	TRY(gitlib_init(e));
+	/* What has to last is written by whoever takes it in. */
+	(void)git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 0);
+	if (self.c->parts.kind == FETCH_HTTP ||
+	    self.c->parts.kind == FETCH_HTTPS)
+		TRY(fetch_stream_register(e));
 	TRY(read_secrets(e));
 	if (self.c->ca_file != NULL) {
 		rc = git_libgit2_opts(GIT_OPT_SET_SSL_CERT_LOCATIONS,
@@ -220,7 +221,7 @@ prepare(struct err *e)
 			return gitlib_err(e, rc, "%s: no certificates in it",
 			    self.c->ca_file);
 	}
-	TRY(make_folder(e));
+	TRY(open_repository(e));
 	return offer_known_hosts(e);
 }
 
@@ -365,8 +366,7 @@ static int
 on_progress(const git_indexer_progress *progress, void *arg)
 {
 	(void)arg;
-	self.result.bytes = (int64_t)progress->received_bytes;
-	if (self.result.bytes <= self.c->bytes_max)
+	if ((int64_t)progress->received_bytes <= self.c->bytes_max)
 		return 0;
 	conclude(FETCH_TOO_LARGE,
 	    "more than %lld bytes; raise fetch_max if this repository may be "
@@ -507,30 +507,22 @@ find_tip(void)
 	return false;
 }
 
-/* libgit2 tells the host what we have by the refs of this repository. */
-static void
-say_what_we_have(const char *ref)
-{
-	GITLIB_AUTO(reference, made);
-	git_oid id;
-
-	if (self.c->known[0] == '\0' ||
-	    git_oid_fromstr(&id, self.c->known) != 0)
-		return;
-	(void)git_reference_create(&made, self.git, ref, &id, 1, NULL);
-}
-
 static int
 download(const git_remote_callbacks *callbacks)
 {
-	AUTO_STR ref = mem_printf(REF_HEADS "%s", self.result.branch);
-	AUTO_STR refspec = mem_printf("+%s:refs/edict/tip", ref);
+	AUTO_STR refspec =
+	    mem_printf("+" REF_HEADS "%s:refs/edict/tip", self.result.branch);
 	char *refspecs[] = { refspec };
 	git_strarray array = { refspecs, 1 };
 	git_fetch_options options;
+	struct err e = { 0 };
 	int rc = git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
 
-	say_what_we_have(ref);
+	if (fetch_pack_begin(self.git, self.c->incoming, self.c->known, &e) !=
+	    ERR_OK) {
+		conclude(FETCH_FAILED, "%s", e.text);
+		return -1;
+	}
 	options.callbacks = *callbacks;
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	options.prune = GIT_FETCH_NO_PRUNE;
@@ -541,27 +533,6 @@ download(const git_remote_callbacks *callbacks)
 	if (rc != 0)
 		conclude_failure(rc, "fetch");
 	return rc;
-}
-
-static void
-check_tip(void)
-{
-	GITLIB_AUTO(odb, odb);
-	git_object_t type = GIT_OBJECT_INVALID;
-	git_oid id;
-	size_t size;
-
-	if (git_repository_odb(&odb, self.git) != 0 ||
-	    git_oid_fromstr(&id, self.result.tip) != 0 ||
-	    git_odb_refresh(odb) != 0 ||
-	    git_odb_read_header(&size, &type, odb, &id) != 0)
-		conclude(FETCH_FAILED, "the host did not send commit %s",
-		    self.result.tip);
-	else if (type != GIT_OBJECT_COMMIT)
-		conclude(FETCH_FAILED, "branch %s names a %s, not a commit",
-		    self.result.branch, git_object_type2string(type));
-	else
-		conclude(FETCH_OK, "%s", "");
 }
 
 static void
@@ -581,8 +552,9 @@ fetch(void)
 		conclude(FETCH_UNCHANGED, "%s", "");
 		return;
 	}
+	/* Whether all is there that the tip needs, repo_take_in sees. */
 	if (download(&callbacks) == 0)
-		check_tip();
+		conclude(FETCH_OK, "%s", "");
 }
 
 int

@@ -251,6 +251,24 @@ repo_open(struct repo **out, const char *dir, bool make, struct err *e)
 }
 
 enum err_code
+repo_reopen(struct repo *r, struct err *e)
+{
+	GITLIB_AUTO(repository, git);
+	git_odb *odb = NULL;
+	int rc = open_bare(&git, r->dir);
+
+	if (rc == 0)
+		rc = git_repository_odb(&odb, git);
+	if (rc != 0)
+		return gitlib_err(e, rc, "%s: open the mirror", r->dir);
+	git_odb_free(r->odb);
+	git_repository_free(r->git);
+	r->odb = odb;
+	r->git = STEAL(git);
+	return ERR_OK;
+}
+
+enum err_code
 repo_discover(struct repo **out, const char *path, struct err *e)
 {
 	git_repository *git = NULL;

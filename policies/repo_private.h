@@ -41,6 +41,10 @@ struct repo {
 /* Forgets what was kept for the next tree. */
 void repo_tree_forget(struct repo *r);
 
+/* A new handle in place of the old one, which may know of packs that are gone.
+ * On failure r is as it was. */
+enum err_code repo_reopen(struct repo *r, struct err *e) MUST_CHECK;
+
 /* The facts of one commit; out is zeroed first and released by the caller. */
 void repo_commit_facts(struct tree_commit *out, const git_commit *commit);
 

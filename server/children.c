@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "policies/fetch.h"
 #include "policies/gate_local.h"
+#include "policies/join.h"
 #include "server/supervisor.h"
 
 enum { RUN_TIMEOUT_MAX_MS = 3600 * 1000, UNCLAIMED_MS = 60000 };
@@ -37,7 +38,7 @@ struct children {
 };
 
 const uint32_t children_kinds[] = { SUPERVISOR_RUN, SUPERVISOR_FETCH,
-	SUPERVISOR_WAIT, SUPERVISOR_STOP, 0 };
+	SUPERVISOR_JOIN, SUPERVISOR_WAIT, SUPERVISOR_STOP, 0 };
 
 struct children *
 children_new(const struct conf *c, struct channel *pipeline)
@@ -309,6 +310,47 @@ handle_fetch(struct children *k, const struct message *m, struct err *e)
 	return answer_number(k, m, c, e);
 }
 
+/* ---- JOIN ---- */
+
+static enum err_code
+join_start(struct children *k, struct child *c, const char *repository,
+    const char *incoming, int stdout_fd, struct err *e)
+{
+	AUTO_STR mirror =
+	    mem_printf("%s/repos/%s/git", k->conf->data_dir, repository);
+	AUTO_STR folder = mem_printf("%s/repos/%s/incoming/%s",
+	    k->conf->data_dir, repository, incoming);
+	AUTO(join_child, child) = NULL;
+	struct child_spec spec;
+	pid_t pid;
+
+	TRY(join_child_new(&child, mirror, folder, e));
+	spec = *join_child_spec(child);
+	spec.stdout_fd = stdout_fd;
+	spec.rules.best_effort = k->conf->gate.sandbox == SANDBOX_BEST_EFFORT;
+	TRY(child_start(&pid, &spec, e));
+	begin(k, c, pid, JOIN_TIMEOUT_MS);
+	return ERR_OK;
+}
+
+static enum err_code
+handle_join(struct children *k, const struct message *m, struct err *e)
+{
+	const char *name, *incoming;
+	json_error_t fault;
+	struct child *c;
+
+	if (json_unpack_ex(m->payload, &fault, 0, "{s:s,s:s!}", "repository",
+		&name, "incoming", &incoming) != 0)
+		return err_set(e, ERR_INVALID, "join: %s", fault.text);
+	if (conf_repository(k->conf, name) == NULL || !is_number(incoming) ||
+	    m->fd_count != 1)
+		return err_set(e, ERR_INVALID, "join: bad request");
+	TRY(free_slot(k, &c, e));
+	TRY(join_start(k, c, name, incoming, m->fds[0], e));
+	return answer_number(k, m, c, e);
+}
+
 /* ---- WAIT and STOP ---- */
 
 static void
@@ -382,6 +424,9 @@ children_handle(struct children *k, struct message *m)
 		break;
 	case SUPERVISOR_FETCH:
 		code = handle_fetch(k, m, &e);
+		break;
+	case SUPERVISOR_JOIN:
+		code = handle_join(k, m, &e);
 		break;
 	case SUPERVISOR_WAIT:
 		code = handle_wait(k, m, &e);

@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "policies/join.h"
 #include "server/supervisor.h"
 
 enum { DESK_STEP = 64 * 1024, DESK_ANSWER_MS = 10000, DESK_LOOK_MS = 250 };
@@ -419,6 +420,22 @@ desk_fetch(struct desk *d, const struct conf_repository *repo,
 	fetch_result_read(out, &r);
 	child_result_clear(&r);
 	return ERR_OK;
+}
+
+enum err_code
+desk_join(struct desk *d, const struct conf_repository *repo,
+    const char *folder, const struct desk_patience *patience, struct err *e)
+{
+	struct child_result r = { 0 };
+	enum err_code code;
+
+	TRY(run_child(d, SUPERVISOR_JOIN,
+	    json_pack("{s:s,s:s}", "repository", repo->name, "incoming",
+		folder),
+	    1, JOIN_TIMEOUT_MS, JOIN_RESULT_MAX, patience, &r, e));
+	code = join_result(&r, e);
+	child_result_clear(&r);
+	return code;
 }
 
 void

@@ -90,4 +90,10 @@ enum err_code desk_fetch(struct desk *d, const struct conf_repository *repo,
     const struct desk_patience *patience, struct fetch_result *out,
     struct err *e) MUST_CHECK;
 
+/* One join of packs, whose list is in that folder. Ends early, UNAVAILABLE,
+ * when patience, which may be NULL, is over. */
+enum err_code desk_join(struct desk *d, const struct conf_repository *repo,
+    const char *folder, const struct desk_patience *patience, struct err *e)
+    MUST_CHECK;
+
 #endif

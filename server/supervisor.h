@@ -21,6 +21,9 @@ enum supervisor_kind {
 	/* FETCH: {"repository","incoming":"3","known":"<rev>"|"","branch":""}
 	 * → {"child": n} */
 	SUPERVISOR_FETCH = 301,
+	/* JOIN: {"repository","incoming":"3"} → {"child": n}: the list of what
+	 * is joined is in that folder already (policies/join.h). */
+	SUPERVISOR_JOIN = 304,
 	/* {"child"} → {"end","status","wall_ms","cpu_ms","rss_max"} */
 	SUPERVISOR_WAIT = 302,
 	/* {"child"} → {}: kills its group. */

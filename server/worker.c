@@ -356,6 +356,7 @@ step(struct worker *w)
 		judge(w, commit);
 		return;
 	}
+	worker_join(w);
 	desk_wait(w->desk, &w->seen, idle_ms(w, suspended));
 }
 
@@ -364,11 +365,13 @@ worker_run(struct worker *w)
 {
 	w->state = "starting";
 	w->line = 1;
+	w->join_due = true;
 	w->watch = watch_new(w->conf->url, w->conf->branch,
 	    w->conf->poll_interval * 1000, (uint32_t)clock_now_ms());
 	if (begin(w))
 		while (!atomic_load(&w->desk->stopping))
 			step(w);
+	worker_join_end(w);
 	watch_free(w->watch);
 	cache_file_free(w->cache_file);
 	bundle_cache_free(w->cache);

@@ -24,6 +24,9 @@ struct worker {
 	char sandbox[64];
 	struct bundle_cache *cache; /* of what its bundles were made from */
 	struct cache_file *cache_file;
+	struct worker_join *join;   /* under way, or NULL */
+	bool join_due;              /* the mirror got packs since */
+	int64_t join_again_ms;      /* when what went wrong is tried again */
 
 	/* What the ledger is told. */
 	const char *state;
@@ -66,6 +69,13 @@ enum err_code worker_fetch(struct worker *w,
  * one that the operator saw. */
 enum err_code worker_accept(struct worker *w, const char *seen, struct err *e)
     MUST_CHECK;
+
+/* Joins the mirror's packs when they are many (worker_join.c): the work is done
+ * by a child and a thread of its own, so that this returns at once; what came of
+ * it is taken over by a later call. For when nothing reads the mirror. */
+void worker_join(struct worker *w);
+/* Gives up what is under way. */
+void worker_join_end(struct worker *w);
 
 /* Carries out one operation (worker_operation.c); its end is reported. */
 void worker_operation(struct worker *w, const struct store_operation *op);

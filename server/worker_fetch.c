@@ -144,6 +144,7 @@ static enum err_code
 take_in(struct worker *w, const char *incoming, const char *tip, struct err *e)
 {
 	TRY(repo_take_in(w->mirror, incoming, tip, e));
+	w->join_due = true;
 	TRY(repo_set_ref(w->mirror, "tip", tip, e));
 	(void)snprintf(w->tip, sizeof w->tip, "%s", tip);
 	return ERR_OK;

@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -285,6 +286,48 @@ SCENARIO(an_operator_goes_before_a_host_that_stalls)
 	close(fd);
 }
 
+/* -- the mirror ------------------------------------------------------------ */
+
+static int
+packs(void)
+{
+	const char *count =
+	    daemon_sh("ls data/repos/remote/git/objects/pack/*.pack | wc -l");
+
+	return (int)strtol(count, NULL, 10);
+}
+
+static bool
+is_joined(void *arg)
+{
+	(void)arg;
+	return packs() <= 2;
+}
+
+/* As many packs as many fetches leave, without the fetches. */
+SCENARIO(many_packs_become_few_while_all_goes_on)
+{
+	const char *first = daemon_level(1);
+	const char *rev = daemon_level(2);
+
+	daemon_start(NULL);
+	daemon_wait_served(rev);
+	daemon_stop();
+	daemon_sh("cd data/repos/remote/git; for i in $(seq 40); do\n"
+		  "echo $i | git hash-object -w --stdin |\n"
+		  "git pack-objects -q objects/pack/pack; done\n"
+		  "git prune-packed -q");
+	assert_true(packs() > 40);
+	daemon_start(NULL);
+	rev = daemon_level(3);
+	daemon_wait("a join", is_joined, NULL, DAEMON_DEADLINE_MS);
+	daemon_wait_served(rev);
+	daemon_sh("git --git-dir=data/repos/remote/git fsck --full --strict\n"
+		  "test -z \"$(ls data/repos/remote/incoming)\"");
+	daemon_sh("edict rollback main --to HEAD~2 --reason back");
+	daemon_wait_served(first);
+}
+
 int
 main(void)
 {
@@ -299,6 +342,7 @@ main(void)
 		PLAY(a_suspended_repository_rests),
 		PLAY(a_host_that_stalls_is_left_alone),
 		PLAY(an_operator_goes_before_a_host_that_stalls),
+		PLAY(many_packs_become_few_while_all_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

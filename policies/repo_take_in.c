@@ -4,8 +4,6 @@
  * (an index of the child's could say that one object is another), and all that
  * the tip needs is walked before anything is moved. */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,16 +15,10 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "policies/objects.h"
 #include "policies/repo_private.h"
 
-enum {
-	PACKS_MAX = 1000,
-	LOOSE_MAX = 100000,
-	PACK_STEP = 1 << 20,
-	PACK_NAME_LEN = 50, /* pack-<40>.pack */
-	NEW_OBJECTS_MAX = 10000000,
-	TREE_NEST_MAX = 1024
-};
+enum { NEW_OBJECTS_MAX = 10000000, TREE_NEST_MAX = 1024 };
 
 /* Where verified objects wait: an object folder of our own. */
 #define VERIFIED "verified"
@@ -48,90 +40,22 @@ struct seen_tree {
 /* -- bringing over -------------------------------------------------------- */
 
 static enum err_code
-open_regular(int *out, const char *path, struct err *e)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_errno(e, "%s", path);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return err_set(e, ERR_INVALID, "%s: not a regular file", path);
-	}
-	*out = fd;
-	return ERR_OK;
-}
-
-static enum err_code
-feed(git_indexer *indexer, int fd, const char *path, struct err *e)
-{
-	AUTO_STR step = mem_alloc(PACK_STEP);
-	git_indexer_progress progress = { 0 };
-	int rc = 0;
-
-	for (;;) {
-		ssize_t n = read(fd, step, PACK_STEP);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_errno(e, "%s: read", path);
-		if (n == 0)
-			break;
-		rc = git_indexer_append(indexer, step, (size_t)n, &progress);
-		if (rc != 0)
-			break;
-	}
-	if (rc == 0)
-		rc = git_indexer_commit(indexer, &progress);
-	if (rc == 0)
-		return ERR_OK;
-	return gitlib_damaged(e, "%s: the pack is damaged", path);
-}
-
-static enum err_code
-index_pack(struct taking *t, const char *path, struct err *e)
-{
-	AUTO_STR to = file_path(t->verified, "pack");
-	git_indexer *indexer = NULL;
-	enum err_code code;
-	int fd;
-	int rc;
-
-	TRY(open_regular(&fd, path, e));
-	rc = git_indexer_new(&indexer, to, 0600, t->repo->odb, NULL);
-	code = rc == 0 ? feed(indexer, fd, path, e)
-		       : gitlib_err(e, rc, "%s: index", to);
-	git_indexer_free(indexer);
-	close(fd);
-	return code;
-}
-
-static bool
-is_pack_name(const char *name)
-{
-	return strlen(name) == PACK_NAME_LEN &&
-	    strncmp(name, "pack-", 5) == 0 &&
-	    strspn(name + 5, "0123456789abcdef") == 40 &&
-	    strcmp(name + 45, ".pack") == 0;
-}
-
-static enum err_code
 index_packs(struct taking *t, struct err *e)
 {
 	AUTO_STR dir = file_path(t->from, "pack");
+	AUTO_STR to = file_path(t->verified, "pack");
 	struct file_names list = { 0 };
 	enum err_code code = ERR_OK;
 
 	if (access(dir, F_OK) != 0)
 		return ERR_OK;
-	TRY(file_list(&list, dir, PACKS_MAX, e));
+	TRY(file_list(&list, dir, OBJECTS_PACKS_MAX, e));
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++) {
 		AUTO_STR path = file_path(dir, list.names[i]);
 
-		if (is_pack_name(list.names[i]))
-			code = index_pack(t, path, e);
+		if (objects_is_pack(list.names[i], ".pack"))
+			code =
+			    objects_index_pack(path, to, t->repo->odb, NULL, e);
 	}
 	file_names_clear(&list);
 	return code;
@@ -172,7 +96,7 @@ copy_loose_folder(const char *dir, const char *two, git_odb *from, git_odb *to,
 	struct file_names list = { 0 };
 	enum err_code code = ERR_OK;
 
-	TRY(file_list(&list, path, LOOSE_MAX, e));
+	TRY(file_list(&list, path, OBJECTS_LOOSE_MAX, e));
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++) {
 		AUTO_STR file = file_path(path, list.names[i]);
 		AUTO_STR hex = mem_printf("%s%s", two, list.names[i]);
@@ -187,23 +111,6 @@ copy_loose_folder(const char *dir, const char *two, git_odb *from, git_odb *to,
 }
 
 static enum err_code
-open_loose(git_odb **out, const char *dir, struct err *e)
-{
-	GITLIB_AUTO(odb, odb);
-	git_odb_backend *loose = NULL;
-	int rc = git_odb_new(&odb);
-
-	if (rc == 0)
-		rc = git_odb_backend_loose(&loose, dir, -1, 1, 0700, 0400);
-	if (rc == 0)
-		rc = git_odb_add_backend(odb, loose, 1);
-	if (rc != 0)
-		return gitlib_err(e, rc, "%s", dir);
-	*out = STEAL(odb);
-	return ERR_OK;
-}
-
-static enum err_code
 copy_all_loose(struct taking *t, struct err *e)
 {
 	GITLIB_AUTO(odb, from);
@@ -211,9 +118,9 @@ copy_all_loose(struct taking *t, struct err *e)
 	struct file_names list = { 0 };
 	enum err_code code = ERR_OK;
 
-	TRY(open_loose(&from, t->from, e));
-	TRY(open_loose(&to, t->verified, e));
-	TRY(file_list(&list, t->from, PACKS_MAX, e));
+	TRY(objects_open_loose(&from, t->from, e));
+	TRY(objects_open_loose(&to, t->verified, e));
+	TRY(file_list(&list, t->from, OBJECTS_PACKS_MAX, e));
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++)
 		if (text_is_hex(list.names[i], 2))
 			code = copy_loose_folder(t->from, list.names[i], from,
@@ -461,36 +368,6 @@ check_whole(struct taking *t, const git_oid *tip, struct err *e)
 /* -- moving --------------------------------------------------------------- */
 
 static enum err_code
-move_file(const char *from_dir, const char *to_dir, const char *name,
-    struct err *e)
-{
-	AUTO_STR from = file_path(from_dir, name);
-	AUTO_STR to = file_path(to_dir, name);
-
-	if (rename(from, to) != 0)
-		return err_errno(e, "%s: move to %s", from, to_dir);
-	return ERR_OK;
-}
-
-/* An index makes its pack seen, so it goes last. */
-static enum err_code
-move_named(const char *from, const char *to, const char *end, struct err *e)
-{
-	struct file_names list = { 0 };
-	enum err_code code;
-
-	TRY(file_make_dirs(to, e));
-	TRY(file_list(&list, from, LOOSE_MAX, e));
-	code = ERR_OK;
-	for (size_t i = 0; code == ERR_OK && i < list.count; i++)
-		if (text_ends_with(list.names[i], end))
-			code = move_file(from, to, list.names[i], e);
-	file_names_clear(&list);
-	TRY(code);
-	return file_sync_dir(to, e);
-}
-
-static enum err_code
 move_all(struct taking *t, struct err *e)
 {
 	AUTO_STR packs = file_path(t->verified, "pack");
@@ -498,20 +375,23 @@ move_all(struct taking *t, struct err *e)
 	AUTO_STR to = file_path(objects, "pack");
 	struct file_names list = { 0 };
 	enum err_code code = ERR_OK;
+	bool loose = false;
 
-	TRY(file_list(&list, t->verified, PACKS_MAX, e));
+	TRY(file_list(&list, t->verified, OBJECTS_PACKS_MAX, e));
 	for (size_t i = 0; code == ERR_OK && i < list.count; i++) {
 		AUTO_STR a = file_path(t->verified, list.names[i]);
 		AUTO_STR b = file_path(objects, list.names[i]);
 
-		if (strlen(list.names[i]) == 2)
-			code = move_named(a, b, "", e);
+		if (strlen(list.names[i]) == 2) {
+			code = objects_move_loose(a, b, e);
+			loose = true;
+		}
 	}
 	file_names_clear(&list);
 	TRY(code);
-	TRY(move_named(packs, to, ".pack", e));
-	TRY(move_named(packs, to, ".idx", e));
-	return file_sync_dir(objects, e);
+	if (loose)
+		TRY(file_sync_dir(objects, e));
+	return objects_move_packs(packs, to, e);
 }
 
 static enum err_code
