@@ -5,6 +5,8 @@ target_compile_definitions(edict_options INTERFACE
   _GNU_SOURCE EDICT_VERSION="${PROJECT_VERSION}")
 target_include_directories(edict_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(edict_options INTERFACE
+  # Functions that know no bounds do not compile.
+  "SHELL:-include ${PROJECT_SOURCE_DIR}/core/banned.h"
   -Werror -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
   -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wvla -Wformat=2
   -fno-omit-frame-pointer
