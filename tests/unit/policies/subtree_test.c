@@ -136,7 +136,7 @@ choose_name(struct item *i)
 		    odd[dice(sizeof odd / sizeof odd[0])]);
 	else
 		(void)snprintf(i->name, sizeof i->name, "%c%s",
-		    (int)("abcdefghijklmnopqrstABC"[dice(23)]),
+		    (int)("abcdefghijklAB"[dice(14)]),
 		    (const char *const[]){ "", ".rego", "-", "0" }[dice(4)]);
 }
 
