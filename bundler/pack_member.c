@@ -106,7 +106,7 @@ write_share(void *arg, unsigned int who)
 }
 
 static enum err_code
-join(struct buf *out, const struct pack_members *m, struct err *e)
+join(struct buf *out, struct pack_members *m, struct err *e)
 {
 	size_t len = 0;
 
@@ -122,12 +122,15 @@ join(struct buf *out, const struct pack_members *m, struct err *e)
 	if (buf_reserve(out, len) == NULL)
 		return err_set(e, ERR_LIMIT, "larger than %zu bytes", out->max);
 	for (size_t i = 0; i < m->count; i++) {
-		const struct pack_member *member = &m->list[i];
+		struct pack_member *member = &m->list[i];
 
 		if (member->known != NULL)
 			buf_add(out, member->known->data, member->known->len);
 		else
 			buf_add(out, member->bytes.data, member->bytes.len);
+		/* Not all of it twice, if nobody keeps it. */
+		if (m->means->cache == NULL)
+			buf_clear(&member->bytes);
 	}
 	return ERR_OK;
 }

@@ -3,13 +3,23 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "policies/packs.h"
 #include "policies/repo_private.h"
 #include "policies/tree_private.h"
 
 struct git_source {
 	git_odb *odb;  /* counted: a tree may outlive its repository's handle */
 	char *objects; /* folder, for further threads */
+	struct packs *packs; /* opened when the first blob is asked for */
 };
+
+static struct packs *
+packs_of(struct git_source *s)
+{
+	if (s->packs == NULL)
+		s->packs = packs_open(s->objects);
+	return s->packs;
+}
 
 static enum err_code
 git_source_read(void *arg, const struct tree_entry *entry, struct buf *out,
@@ -21,6 +31,8 @@ git_source_read(void *arg, const struct tree_entry *entry, struct buf *out,
 	int rc;
 
 	TRY(gitlib_oid(&id, entry->id, e));
+	if (packs_read(packs_of(s), &id, (size_t)entry->size, out))
+		return ERR_OK;
 	rc = git_odb_read(&object, s->odb, &id);
 	if (rc != 0) {
 		return gitlib_damaged(e, "%s", entry->path);
@@ -41,6 +53,7 @@ git_source_release(void *arg)
 	struct git_source *s = arg;
 
 	git_odb_free(s->odb);
+	packs_free(s->packs);
 	mem_free(s->objects);
 	mem_free(s);
 }
@@ -160,6 +173,7 @@ struct level {
 
 struct walk {
 	struct repo *repo;
+	struct git_source *source;
 	struct level levels[TREE_DEPTH_MAX + 1];
 	size_t depth;
 	struct subtree_sums sums; /* of all that was met */
@@ -278,11 +292,13 @@ blob_size(struct walk *w, const git_oid *id, const char *hex, size_t *size,
 
 	if (sizes_find(&w->repo->sizes, id, size))
 		return ERR_OK;
-	if (git_odb_read_header(size, &type, w->repo->odb, id) != 0)
-		return gitlib_damaged(e, "%s: blob %s", w->path, hex);
-	if (type != GIT_OBJECT_BLOB)
-		return err_set(e, ERR_CORRUPT, "%s: object %s is no file",
-		    w->path, hex);
+	if (!packs_size(packs_of(w->source), id, size)) {
+		if (git_odb_read_header(size, &type, w->repo->odb, id) != 0)
+			return gitlib_damaged(e, "%s: blob %s", w->path, hex);
+		if (type != GIT_OBJECT_BLOB)
+			return err_set(e, ERR_CORRUPT,
+			    "%s: object %s is no file", w->path, hex);
+	}
 	if (*size <= TREE_BLOB_MAX)
 		sizes_add(&w->repo->sizes, id, *size);
 	else if (*size > INT64_MAX)
@@ -373,12 +389,14 @@ walk_all(struct walk *w, const git_oid *root, struct err *e)
 }
 
 static enum err_code
-gather(struct repo *r, const git_oid *root, struct subtree **out, struct err *e)
+gather(struct repo *r, struct git_source *source, const git_oid *root,
+    struct subtree **out, struct err *e)
 {
 	struct walk *w = mem_zalloc(sizeof(*w));
 	enum err_code code;
 
 	w->repo = r;
+	w->source = source;
 	code = walk_all(w, root, e);
 	while (w->depth > 0) {
 		struct level *l = &w->levels[--w->depth];
@@ -407,7 +425,8 @@ read_tree(struct repo *r, const git_commit *c, const struct tree_source *source,
 {
 	struct subtree *root = NULL;
 	struct tree_commit facts;
-	enum err_code code = gather(r, git_commit_tree_id(c), &root, e);
+	enum err_code code =
+	    gather(r, source->arg, git_commit_tree_id(c), &root, e);
 
 	if (code != ERR_OK)
 		return code;
