@@ -187,9 +187,8 @@ struct gate_compile {
 
 /* Runs it in job->work/compile, which is removed again; what it wrote to its
  * standard output goes to *out (buf_clear in any case). INVALID with opa's own
- * words when it refuses; LIMIT above GATE_COMPILED_MAX; TIMEOUT after
- * GATE_COMPILE_MS; UNAVAILABLE when opa died. A time-out and a death are tried
- * once more. */
+ * words when it refuses; LIMIT above GATE_COMPILED_MAX, and when opa
+ * died twice; TIMEOUT after GATE_COMPILE_MS, twice. */
 enum err_code gate_compile(struct buf *out, const struct gate_job *job,
     const struct gate_compile *c, struct err *e) MUST_CHECK;
 

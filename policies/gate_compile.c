@@ -91,8 +91,8 @@ write_capabilities(const struct gate_job *job, const char *dir,
 }
 
 static enum err_code
-run_once(struct buf *out, const struct gate_job *job, const char *dir,
-    const struct gate_args *args, struct err *e)
+run_once(struct buf *out, bool *died, const struct gate_job *job,
+    const char *dir, const struct gate_args *args, struct err *e)
 {
 	struct child_result c = { 0 };
 	enum err_code code = gate_engine_run(job->runner, &c,
@@ -102,6 +102,8 @@ run_once(struct buf *out, const struct gate_job *job, const char *dir,
 		.out_max = GATE_COMPILED_MAX },
 	    e);
 
+	*died = c.end == CHILD_SIGNALLED ||
+	    (c.end == CHILD_EXITED && c.status == 2);
 	if (code == ERR_OK) {
 		buf_clear(out);
 		*out = c.out;
@@ -115,13 +117,14 @@ static enum err_code
 run(struct buf *out, const struct gate_job *job, const char *dir,
     const struct gate_args *args, struct err *e)
 {
-	enum err_code code = run_once(out, job, dir, args, e);
+	bool died = false;
+	enum err_code code = run_once(out, &died, job, dir, args, e);
 
-	if (code != ERR_TIMEOUT && code != ERR_UNAVAILABLE)
-		return code;
-	if (job->before_retry != NULL)
-		job->before_retry(job->arg);
-	return run_once(out, job, dir, args, e);
+	if (code == ERR_TIMEOUT || code == ERR_UNAVAILABLE)
+		code = run_once(out, &died, job, dir, args, e);
+	/* Twice is no accident: its optimizer has faults that a policy can
+	 * run into. */
+	return code == ERR_UNAVAILABLE && died ? err_as(e, ERR_LIMIT) : code;
 }
 
 enum err_code

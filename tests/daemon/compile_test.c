@@ -220,6 +220,20 @@ SCENARIO(what_opa_refuses_is_refused_in_its_words)
 		  "grep -q 'does not refer to a rule' ../check.txt");
 	daemon_wait_served(good);
 
+	/* It crashes over this one. */
+	bad = daemon_commit("Too much for it",
+	    { "edict.yaml",
+		definition("{optimize: 2, entrypoints: [authz/p]}") },
+	    { "authz/p.rego",
+		"package authz\n\np if not q\n\n"
+		"q if {\n\tevery z in input.l { z > 1 }\n}\n" });
+	c = daemon_wait_verdict(bad, "failed", DAEMON_DEADLINE_MS);
+	assert_string_equal(daemon_text(c, "verdict.stage"), "compile");
+	assert_non_null(strstr(daemon_text(c, "verdict.reason"),
+	    "opa build died"));
+	assert_non_null(strstr(daemon_text(c, "verdict.reason"), "panic: "));
+	daemon_wait_served(good);
+
 	bad = commit("{target: wasm}");
 	c = daemon_wait_verdict(bad, "failed", DAEMON_DEADLINE_MS);
 	assert_string_equal(daemon_text(c, "verdict.stage"), "definition");
