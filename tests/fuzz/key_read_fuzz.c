@@ -23,6 +23,14 @@ use(const struct key *k)
 	    &e);
 }
 
+/* RSA is slow, and slower with keys that somebody damaged; the length of the
+ * hash changes nothing of what was read. */
+static bool
+is_worth_using(enum key_algorithm a)
+{
+	return a == KEY_RS256 || a == KEY_PS256 || a >= KEY_ES256;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -37,7 +45,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if (code != ERR_OK)
 			fuzz_refused(code, &e);
-		else
+		else if (is_worth_using(a))
 			use(private);
 		code = key_read_public(&public, "k", a, "k", text, size, &e);
 		if (code != ERR_OK)
