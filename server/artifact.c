@@ -69,7 +69,8 @@ ask_key(struct desk *d, struct artifact *a, struct err *e)
 }
 
 static enum err_code
-sign(struct desk *d, struct artifact *a, const struct bundle *b, struct err *e)
+sign(struct desk *d, struct artifact *a, const struct bundle *b,
+    const struct bundle_means *means, struct err *e)
 {
 	struct jws_file *files = bundle_jws_files(b);
 	enum err_code code = keeper_sign(d->keeper, &a->jws, &a->key_id,
@@ -82,8 +83,8 @@ sign(struct desk *d, struct artifact *a, const struct bundle *b, struct err *e)
 	if (a->public_pem == NULL)
 		TRY(keeper_verify(d->keeper, a->key_id, a->jws.data, a->jws.len,
 		    e));
-	return bundle_sign_pack(&a->signed_bytes, a->content.data,
-	    a->content.len, a->jws.data, a->jws.len, e);
+	return bundle_sign_pack_with(&a->signed_bytes, a->content.data,
+	    a->content.len, a->jws.data, a->jws.len, means, e);
 }
 
 /* The engine reads a copy in the work folder: what it refuses was never where
@@ -207,7 +208,7 @@ build(json_t **out, struct desk *d, const struct gate_job *job,
 	TRY(bundle_pack_with(&a->content, b, means, e));
 	/* Trouble with the keeper or with our files is no fault of the
 	 * commit's; what the engine says of the bundle is. */
-	if (sign(d, a, b, e) != ERR_OK)
+	if (sign(d, a, b, means, e) != ERR_OK)
 		return err_as(e, ERR_UNAVAILABLE);
 	TRY(look(job, a, b, e));
 	TRY(start_module(job, a, b, e));
