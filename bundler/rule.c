@@ -170,6 +170,16 @@ add_text_part(struct head *h, const struct rule_scan *s,
 	return ERR_OK;
 }
 
+static enum err_code
+next_word(struct rule_token *t, struct rule_scan *s, struct err *e)
+{
+	TRY(rule_token_next(t, s, e));
+	if (t->kind == RULE_WORD)
+		return ERR_OK;
+	return err_set(e, ERR_INVALID, "%s:%u: expected a name", s->name,
+	    t->line);
+}
+
 /* What is in brackets: a constant becomes part of the name. */
 static enum err_code
 read_bracket(struct head *h, struct rule_scan *s, struct err *e)
@@ -193,12 +203,12 @@ static enum err_code
 read_ref(struct head *h, struct rule_scan *s, struct rule_token *t,
     struct err *e)
 {
-	TRY(rule_token_next(t, s, e));
+	TRY(next_word(t, s, e));
 	buf_add(&h->name, t->text, t->len);
 	for (;;) {
 		TRY(rule_token_next(t, s, e));
 		if (t->kind == RULE_DOT) {
-			TRY(rule_token_next(t, s, e));
+			TRY(next_word(t, s, e));
 			if (!h->varies)
 				add_part(h, t->text, t->len);
 		} else if (t->kind == RULE_OPEN && t->text[0] == '[') {
@@ -277,7 +287,7 @@ name_import(struct rule *r, struct splitter *s, struct head *h, struct err *e)
 	TRY(rule_token_next(&t, &scan, e));
 	TRY(read_ref(h, &scan, &t, e));
 	if (t.kind == RULE_WORD) {
-		TRY(rule_token_next(&t, &scan, e));
+		TRY(next_word(&t, &scan, e));
 		buf_add_str(&h->name, " as ");
 		buf_add(&h->name, t.text, t.len);
 		return buf_check(&h->name, "an import's name", e);
@@ -395,7 +405,9 @@ static enum err_code
 take_word(struct splitter *s, const struct rule_token *t, struct err *e)
 {
 	struct statement *now = &s->now;
-	enum word_role role = now->dotted ? WORD_PLAIN : role_of(s, t);
+	/* if.x and x.if are names. */
+	enum word_role role = now->dotted || t->named ? WORD_PLAIN
+						      : role_of(s, t);
 	bool top = s->scan.depth == 0;
 	bool prefix = role == WORD_PREFIX && !t->tight;
 
@@ -454,10 +466,8 @@ blank_counts(const struct statement *now, const struct rule_token *t)
 static bool
 semicolon_counts(const struct splitter *s, const struct rule_token *t)
 {
-	enum word_role role = role_of(s, t);
-
 	if (t->kind == RULE_WORD)
-		return role != WORD_PLAIN && role != WORD_PREFIX;
+		return role_of(s, t) == WORD_INFIX && !t->named;
 	return t->kind != RULE_NUMBER && t->kind != RULE_TEXT;
 }
 

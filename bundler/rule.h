@@ -15,8 +15,9 @@
  *   - a comma after the last item; parentheses that change nothing
  *   - "x" and `x`, other escapes in a string; a.b and a["b"]
  *   - an operator and the call it stands for: a + b, plus(a, b)
- *   - `p if …` and `p := true if …`; a body of one line with or without braces
- *   - a semicolon before a bracket, a minus or a keyword, where a line break
+ *   - `p if …` and `p := true if …`; a body of one line with or without braces;
+ *     several bodies behind one head, and as many rules
+ *   - a semicolon before a bracket or a minus, where a line break
  *     would do; a blank between `not` or `some` and a bracket */
 
 #include <stdbool.h>

@@ -257,6 +257,7 @@ rule_token_next(struct rule_token *out, struct rule_scan *s, struct err *e)
 	else if (s->depth > 0)
 		return bad(s, "a bracket is not closed", e);
 	t.len = s->at - t.start;
+	t.named = peek(s, 0) == '.' && is_letter(peek(s, 1));
 	t.tight = peek(s, 0) == '.' || peek(s, 0) == '[';
 	*out = t;
 	return ERR_OK;

@@ -33,6 +33,7 @@ struct rule_token {
 	uint32_t line;
 	bool spaced; /* blanks or comments stand before it */
 	bool tight;  /* "." or "[" stands right behind it */
+	bool named;  /* "." and a letter do */
 };
 
 struct rule_scan {

@@ -52,6 +52,10 @@ static const struct cut {
 	    "value if.x@2, value default.y@3, value else.z@4, value "
 	    "contains.q@5, value not.r@6, value import.s@7",
 	    1 },
+	{ "package a\np if { q }\nin.f := 1 if { r }\nwith.x := 2",
+	    "value p@2, value in.f@3, value with.x@4", 1 },
+	{ "package a\np := 1\nif.a := 2\nq := 3\nin.b := 4",
+	    "value p@2, value if.a@3, value q@4, value in.b@5", 1 },
 	{ "package a\np := input.if.else\nq := data.default[1]",
 	    "value p@2, value q@3", 1 },
 	{ "package a\np if every x in xs { y }\nq if not r\ns if some a, b in c",
@@ -192,6 +196,9 @@ static const struct {
 	{ "p := ^", "a character that Rego does not know" },
 	{ "p := 1 \xc3\xa4", "a character that Rego does not know" },
 	{ "1 := p", "f.rego:1: expected a rule" },
+	{ "default `\n` := 1", "f.rego:1: expected a name" },
+	{ "p. := 1", "f.rego:1: expected a name" },
+	{ "import data.a as", "f.rego:1: expected a name" },
 	{ "p[\"\\ud800\"] := 1", "f.rego:1: a name" },
 	{ "p[`\xff`] := 1", "f.rego:1: a name is not UTF-8" },
 };
