@@ -109,7 +109,8 @@ read_file_versions(struct reader *r, const struct value *v)
 		if (version_of(v->items[i]) < 0)
 			return bad_version(r, "each of file_rego_versions",
 			    v->items[i]);
-		if (strpbrk(key->text, "[]{}\\") != NULL ||
+		/* In a finished bundle they stand behind backslashes. */
+		if ((r->strict && strpbrk(key->text, "[]{}\\") != NULL) ||
 		    strlen(key->text) != key->text_len)
 			return err_set(r->e, ERR_INVALID,
 			    "%s:%u: file_rego_versions: \"%s\": only * and ? "
