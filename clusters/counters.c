@@ -84,6 +84,9 @@ const struct counter_name counter_names[COUNTERS] = {
 	    "Status reports of engines." },
 	[COUNTER_LOG_UPLOADS] = { "edict_log_uploads_total", "",
 	    "Uploads of decision logs." },
+	[COUNTER_REPORTS_UNREAD] = { "edict_reports_unread_total", "",
+	    "Status reports and log uploads with a number that is too "
+	    "large." },
 	[COUNTER_DECISIONS_OK] = { "edict_decisions_total", "outcome=\"ok\"",
 	    "Decisions in uploaded logs, which are counted and dropped." },
 	[COUNTER_DECISIONS_ERROR] = { "edict_decisions_total",

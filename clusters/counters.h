@@ -38,6 +38,7 @@ enum counter {
 	COUNTER_ENGINES_UNNAMED,   /* requests with a name that is none */
 	COUNTER_STATUS_REPORTS,
 	COUNTER_LOG_UPLOADS,
+	COUNTER_REPORTS_UNREAD, /* status or logs with numbers too large */
 	COUNTER_DECISIONS_OK,
 	COUNTER_DECISIONS_ERROR,
 	COUNTERS

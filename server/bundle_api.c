@@ -71,21 +71,11 @@ answer_none(struct request *r, const char *cluster, const char *bundle)
 		    bundle);
 }
 
-/* Go's HTTP client behind OPA is made anew for every poll, and would leave this
- * connection idle for 90 s. */
-static bool
-is_opa(const struct request *r)
-{
-	const char *agent = request_header(r, "User-Agent");
-
-	return agent != NULL && strncmp(agent, "Open Policy Agent/", 18) == 0;
-}
-
 static void
 answer(struct request *r, unsigned int status,
     const struct catalog_entry *entry)
 {
-	bool closing = r->closing || is_opa(r);
+	bool closing = r->closing || engine_is_opa(r);
 	struct MHD_Response *response = loop_answer(r->loop, entry, closing);
 
 	if (response == NULL)
@@ -116,7 +106,7 @@ answer_own(struct request *r)
 	add(response, "ETag", request_header(r, "If-None-Match"));
 	add(response, "Cache-Control", "private, no-cache");
 	add(response, "Vary", "Authorization, X-Edict-Engine");
-	if (r->closing || is_opa(r))
+	if (r->closing || engine_is_opa(r))
 		add(response, "Connection", "close");
 	reply_with(r, 304, response);
 	MHD_destroy_response(response);

@@ -228,6 +228,10 @@ cli_engines_print(const json_t *engines)
 
 	json_array_foreach(engines, i, e)
 		add_engine(t, e);
+	if (table_rows(t) == 0) {
+		table_free(t);
+		return;
+	}
 	(void)printf("\n");
 	table_print(t);
 	json_array_foreach(engines, i, e)

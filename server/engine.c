@@ -7,7 +7,28 @@
 #include "core/log.h"
 #include "server/poll.h"
 
-static const char agent_opa[] = "Open Policy Agent/";
+/* As newer ones say it, and older ones. */
+static const char *const agents[] = { "Open-Policy-Agent/",
+	"Open Policy Agent/" };
+
+/* What comes after that, or NULL. */
+static const char *
+agent_version(const struct request *r)
+{
+	const char *agent = request_header(r, "User-Agent");
+
+	for (size_t i = 0; agent != NULL && i < sizeof agents / sizeof *agents;
+	     i++)
+		if (strncmp(agent, agents[i], strlen(agents[i])) == 0)
+			return agent + strlen(agents[i]);
+	return NULL;
+}
+
+bool
+engine_is_opa(const struct request *r)
+{
+	return agent_version(r) != NULL;
+}
 
 const char *
 engine_name(const struct request *r)
@@ -22,18 +43,16 @@ engine_name(const struct request *r)
 	return NULL;
 }
 
-/* "Open Policy Agent/1.19.1 (linux, amd64)"; "" when it is none of that. */
+/* "Open-Policy-Agent/1.19.1 (linux, amd64)"; "" when it is none of that. */
 static void
 read_version(char out[ENGINES_VERSION_SIZE], const struct request *r)
 {
-	const char *agent = request_header(r, "User-Agent");
+	const char *agent = agent_version(r);
 	size_t len;
 
 	out[0] = '\0';
-	if (agent == NULL ||
-	    strncmp(agent, agent_opa, sizeof agent_opa - 1) != 0)
+	if (agent == NULL)
 		return;
-	agent += sizeof agent_opa - 1;
 	len = strspn(agent, "0123456789abcdefghijklmnopqrstuvwxyz.-+");
 	if (len < ENGINES_VERSION_SIZE)
 		(void)snprintf(out, ENGINES_VERSION_SIZE, "%.*s", (int)len,

@@ -20,6 +20,10 @@ struct engine {
 	bool tracked; /* not an operator's request, nor a HEAD */
 };
 
+/* Is it OPA that asks, by what it says? Go's HTTP client behind it is made anew
+ * for every poll, and would leave its connection idle for 90 s. */
+bool engine_is_opa(const struct request *r);
+
 /* The name that the request gives its engine, or NULL. */
 const char *engine_name(const struct request *r);
 

@@ -111,6 +111,7 @@ read_error(struct engines_report *out, const json_t *bundle)
 	const json_t *place = json_object_get(first, "location");
 	const char *message = text_at(first, "message");
 	const char *code = text_at(bundle, "code");
+	double row;
 
 	*out = (struct engines_report){ .at_ms = clock_now_ms() };
 	if (*code == '\0' && first != NULL)
@@ -119,7 +120,8 @@ read_error(struct engines_report *out, const json_t *bundle)
 	err_copy(out->message, sizeof out->message,
 	    *message != '\0' ? message : text_at(bundle, "message"));
 	err_copy(out->file, sizeof out->file, text_at(place, "file"));
-	out->row = json_integer_value(json_object_get(place, "row"));
+	row = json_number_value(json_object_get(place, "row"));
+	out->row = row >= 1 && row < 1e9 ? (int64_t)row : 0;
 }
 
 static void
@@ -201,14 +203,30 @@ take_status(const struct request *r, const char *cluster, const char *name,
 	take_plugins(r, cluster, name, status);
 }
 
+/* Engines send numbers as large as they like (the Go runtime's memory limit
+ * is one), and NUL bytes. What cannot be held is no fault of theirs, and they
+ * would send it again: it is taken as read. NULL when the reply is on its way. */
 static json_t *
 read_json(struct request *r, const char *data, size_t len)
 {
-	json_t *j = data == NULL ? NULL : json_loadb(data, len, 0, NULL);
+	json_error_t why = { 0 };
+	json_t *j = data == NULL
+	    ? NULL
+	    : json_loadb(data, len, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL,
+		  &why);
+	enum json_error_code code = json_error_code(&why);
 
-	if (j == NULL)
+	if (j != NULL)
+		return j;
+	if (data != NULL &&
+	    (code == json_error_numeric_overflow ||
+		code == json_error_null_byte_in_key)) {
+		counters_add(r->service->counters, COUNTER_REPORTS_UNREAD, 1);
+		reply_done(r);
+	} else {
 		reply_fault(r, 400, "invalid", "the body is not JSON");
-	return j;
+	}
+	return NULL;
 }
 
 void

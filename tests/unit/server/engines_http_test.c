@@ -381,7 +381,7 @@ status_says_why(void **state)
 	    "\"rego_parse_error\",\"message\":\"unexpected }\",\"location\":"
 	    "{\"file\":\"a/b.rego\",\"row\":7,\"col\":2}}]},\"none\":{}},"
 	    "\"plugins\":{\"bundle\":{\"state\":\"NOT_READY\"},\"x\":"
-	    "{\"state\":\"OK\"}},\"metrics\":{\"a\":1}}";
+	    "{\"state\":\"OK\"}},\"metrics\":{\"a\":9223372036854776000}}";
 	static const char good[] =
 	    "{\"labels\":{\"id\":\"1\",\"version\":\"1.19.1\"},\"bundles\":"
 	    "{\"main\":{\"name\":\"main\"}},\"plugins\":{\"bundle\":"
@@ -529,6 +529,12 @@ decisions_are_counted_and_dropped(void **state)
 	assert_int_equal(post(s.engine, "/logs", "Content-Encoding: gzip\r\n",
 			     "[]"),
 	    400);
+	assert_int_equal(post(s.engine, "/logs", "", "[{\"input\":1e999}]"),
+	    204);
+	assert_int_equal(post(s.engine, "/logs", "",
+			     "[{\"input\":\"\\u0000\",\"error\":{}}]"),
+	    204);
+	assert_true(counted("{\"revision\":\"none\",\"ok\":4,\"errors\":1}"));
 	/* Far more than was sent. */
 	memset(bomb, ' ', 5 << 20);
 	memcpy(bomb, "[]", 2);

@@ -121,6 +121,11 @@ engines_get_their_bundle(void **state)
 	    "User-Agent: Open Policy Agent/1.0 (linux, amd64)\r\n", NULL, &r);
 	expect_header(&r, "Connection", "close");
 	wire_reply_clear(&r);
+	site_ask(&s, "GET", s.engine, "/bundles/main",
+	    "User-Agent: Open-Policy-Agent/1.19.1 (linux, amd64)\r\n", NULL,
+	    &r);
+	expect_header(&r, "Connection", "close");
+	wire_reply_clear(&r);
 	assert_true(counters_get(s.counters, COUNTER_POLLS_200) >= 5);
 	assert_int_equal(counters_get(s.counters, COUNTER_POLLS_304), 1);
 	(void)site_stop(&s);
