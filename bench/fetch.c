@@ -1,0 +1,403 @@
+/* How long polls and fetches take beside git's, on the same machine and the same
+ * repository, and what becomes of a mirror that is fetched into often. Started
+ * by bench/fetch, which makes the repository and the HTTP host. Ours is timed as
+ * a server does it: a confined child for each fetch, then the checks and the
+ * move into the mirror, each object and folder synced. */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "policies/fetch.h"
+#include "policies/join.h"
+#include "policies/repo.h"
+
+enum {
+	ROUNDS_MAX = 99,
+	FETCHES = 300, /* into the mirror that is joined */
+	TIMEOUT_MS = 120000,
+	ARGS_MAX = 12
+};
+
+static const char *scratch;
+static int folders;
+
+static void
+check(enum err_code code, const struct err *e)
+{
+	if (code == ERR_OK)
+		return;
+	(void)fprintf(stderr, "bench: %s\n", e->text);
+	exit(1);
+}
+
+static double
+now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static char *
+in_scratch(const char *name)
+{
+	return file_path(scratch, name);
+}
+
+/* -- git ------------------------------------------------------------------ */
+
+/* Runs it without output; its time. */
+static double
+git(const char *const *args)
+{
+	const char *argv[ARGS_MAX + 2] = { "git" };
+	double began = now_ms();
+	int status;
+	pid_t pid;
+
+	for (size_t i = 0; i < ARGS_MAX && args[i] != NULL; i++)
+		argv[i + 1] = args[i];
+	pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		(void)dup2(null, STDOUT_FILENO);
+		execvp("git", (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+		(void)fprintf(stderr, "bench: git %s failed\n", args[0]);
+		exit(1);
+	}
+	return now_ms() - began;
+}
+#define GIT(...) git((const char *const[]){ __VA_ARGS__, NULL })
+
+static void
+copy_folder(const char *from, const char *to)
+{
+	AUTO_STR command = mem_printf("cp -a '%s' '%s'", from, to);
+
+	if (system(command) != 0)
+		exit(1);
+}
+
+/* The host's branch is so many commits before the last. */
+static void
+move_branch(int back)
+{
+	AUTO_STR dir = in_scratch("src.git");
+	AUTO_STR rev = mem_printf("all~%d", back);
+
+	(void)GIT("--git-dir", dir, "update-ref", "refs/heads/main", rev);
+}
+
+/* -- ours ----------------------------------------------------------------- */
+
+static struct fetch_result
+fetch(const char *mirror, const char *url, const char *known, char **incoming)
+{
+	AUTO_STR git_dir = mem_printf("%s/git", mirror);
+	const struct fetch_source source = { .name = "p",
+		.url = url,
+		.branch = "main" };
+	AUTO(fetch_child, c) = NULL;
+	struct fetch_result result;
+	struct child_result r;
+	struct err e = { 0 };
+
+	*incoming = mem_printf("%s/incoming/%d", mirror, ++folders);
+	check(file_make_dirs(*incoming, &e), &e);
+	check(fetch_child_new(&c, &source, git_dir, *incoming, known, &e), &e);
+	check(child_run(&r, fetch_child_spec(c), TIMEOUT_MS, FETCH_RESULT_MAX,
+		  &e),
+	    &e);
+	fetch_result_read(&result, &r);
+	child_result_clear(&r);
+	if (result.outcome != FETCH_OK && result.outcome != FETCH_UNCHANGED) {
+		(void)fprintf(stderr, "bench: %s: %s\n",
+		    fetch_outcome_name(result.outcome), result.message);
+		exit(1);
+	}
+	return result;
+}
+
+static double
+our_fetch(struct repo *r, const char *mirror, const char *url, char known[41])
+{
+	double began = now_ms();
+	AUTO_STR incoming = NULL;
+	struct fetch_result result = fetch(mirror, url, known, &incoming);
+	struct err e = { 0 };
+
+	if (result.outcome == FETCH_OK) {
+		check(repo_take_in(r, incoming, result.tip, &e), &e);
+		check(repo_set_ref(r, "tip", result.tip, &e), &e);
+	}
+	check(file_remove_tree(incoming, &e), &e);
+	memcpy(known, result.tip, 41);
+	return now_ms() - began;
+}
+
+static struct repo *
+open_mirror(const char *mirror)
+{
+	AUTO_STR dir = mem_printf("%s/git", mirror);
+	struct repo *r = NULL;
+	struct err e = { 0 };
+
+	check(repo_open(&r, dir, true, &e), &e);
+	return r;
+}
+
+/* -- figures -------------------------------------------------------------- */
+
+struct row {
+	const char *name;
+	double ours[ROUNDS_MAX], gits[ROUNDS_MAX];
+	int rounds;
+};
+
+static int
+compare(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double
+median(double *v, int n)
+{
+	qsort(v, (size_t)n, sizeof *v, compare);
+	return n % 2 == 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+static void
+add(struct row *row, double ours, double gits)
+{
+	row->ours[row->rounds] = ours;
+	row->gits[row->rounds++] = gits;
+}
+
+static void
+print(struct row *r)
+{
+	double ours = median(r->ours, r->rounds);
+	double gits = median(r->gits, r->rounds);
+	int last = r->rounds - 1;
+
+	(void)printf("%-34s %8.1f (%.1f-%.1f) %8.1f (%.1f-%.1f)   %.2f\n",
+	    r->name, ours, r->ours[0], r->ours[last], gits, r->gits[0],
+	    r->gits[last], ours / gits);
+	(void)fflush(stdout);
+}
+
+/* -- what is measured ----------------------------------------------------- */
+
+static void
+polls(const char *name, const char *url, int rounds)
+{
+	AUTO_STR mirror = mem_printf("%s/poll-%d", scratch, ++folders);
+	struct repo *r = open_mirror(mirror);
+	struct row row = { .name = name };
+	char known[41] = "";
+
+	(void)our_fetch(r, mirror, url, known);
+	for (int i = 0; i < rounds; i++) {
+		double ours = our_fetch(r, mirror, url, known);
+
+		add(&row, ours, GIT("ls-remote", url, "refs/heads/main"));
+	}
+	repo_free(r);
+	print(&row);
+}
+
+static void
+one_commit(const char *url, int rounds)
+{
+	AUTO_STR mirror = in_scratch("one");
+	AUTO_STR theirs = in_scratch("one.git");
+	struct repo *r = open_mirror(mirror);
+	struct row row = { .name = "fetch of one commit, HTTP" };
+	char known[41] = "";
+
+	(void)GIT("init", "-q", "--bare", theirs);
+	(void)GIT("--git-dir", theirs, "config", "gc.auto", "0");
+	move_branch(rounds);
+	(void)our_fetch(r, mirror, url, known);
+	(void)GIT("--git-dir", theirs, "fetch", "-q", url,
+	    "+refs/heads/main:refs/heads/main");
+	for (int i = 0; i < rounds; i++) {
+		double ours;
+
+		move_branch(rounds - 1 - i);
+		ours = our_fetch(r, mirror, url, known);
+		add(&row, ours,
+		    GIT("--git-dir", theirs, "fetch", "-q", url,
+			"+refs/heads/main:refs/heads/main"));
+	}
+	repo_free(r);
+	print(&row);
+}
+
+static void
+history(const char *url, int rounds)
+{
+	struct row row = { .name = "fetch of 1,000 commits, HTTP" };
+	AUTO_STR dir = in_scratch("src.git");
+
+	(void)GIT("--git-dir", dir, "update-ref", "refs/heads/main",
+	    "refs/heads/thousand");
+	for (int i = 0; i < rounds; i++) {
+		AUTO_STR mirror = mem_printf("%s/long-%d", scratch, i);
+		AUTO_STR theirs = mem_printf("%s/long-%d.git", scratch, i);
+		struct repo *r = open_mirror(mirror);
+		char known[41] = "";
+		double ours;
+
+		(void)GIT("init", "-q", "--bare", theirs);
+		ours = our_fetch(r, mirror, url, known);
+		add(&row, ours,
+		    GIT("--git-dir", theirs, "fetch", "-q", url,
+			"+refs/heads/main:refs/heads/main"));
+		repo_free(r);
+	}
+	print(&row);
+}
+
+/* -- joining -------------------------------------------------------------- */
+
+static void
+print_mirror(const char *what, const char *dir)
+{
+	AUTO_STR packs = mem_printf("%s/objects/pack", dir);
+	struct file_names list = { 0 };
+	struct err e = { 0 };
+	int64_t bytes = 0;
+	size_t count = 0;
+
+	check(file_list(&list, packs, 100000, &e), &e);
+	for (size_t i = 0; i < list.count; i++) {
+		AUTO_STR path = file_path(packs, list.names[i]);
+		struct stat st;
+
+		if (stat(path, &st) == 0)
+			bytes += st.st_size;
+		count += strstr(list.names[i], ".pack") != NULL;
+	}
+	file_names_clear(&list);
+	(void)printf("%-34s %8zu packs %12lld bytes\n", what, count,
+	    (long long)bytes);
+}
+
+/* The time, or -1 when nothing was to be joined. */
+static double
+join(struct repo *r, const char *mirror)
+{
+	AUTO_STR dir = mem_printf("%s/git", mirror);
+	AUTO_STR incoming = mem_printf("%s/incoming/%d", mirror, ++folders);
+	AUTO(join_child, c) = NULL;
+	double began = now_ms();
+	struct child_result ended;
+	struct err e = { 0 };
+	struct join j;
+
+	check(join_plan(&j, dir, &e), &e);
+	if (join_is_empty(&j))
+		return -1;
+	check(file_make_dirs(incoming, &e), &e);
+	check(join_write(&j, incoming, &e), &e);
+	check(join_child_new(&c, dir, incoming, &e), &e);
+	check(child_run(&ended, join_child_spec(c), TIMEOUT_MS, JOIN_RESULT_MAX,
+		  &e),
+	    &e);
+	check(join_result(&ended, &e), &e);
+	child_result_clear(&ended);
+	check(join_verify(&j, dir, incoming, NULL, &e), &e);
+	check(repo_join(r, &j, incoming, &e), &e);
+	check(file_remove_tree(incoming, &e), &e);
+	join_clear(&j);
+	return now_ms() - began;
+}
+
+/* The same fetches twice: once joined whenever it is due, as a server does, and
+ * once left alone, to be joined at once and by git. */
+static void
+many_fetches(const char *url)
+{
+	AUTO_STR often = in_scratch("often");
+	AUTO_STR alone = in_scratch("alone");
+	AUTO_STR dir = mem_printf("%s/git", alone);
+	AUTO_STR joined = mem_printf("%s/git", often);
+	AUTO_STR repacked = in_scratch("repacked");
+	struct repo *a = open_mirror(often);
+	struct repo *b = open_mirror(alone);
+	char known_a[41] = "";
+	char known_b[41] = "";
+	double spent = 0, longest = 0, once, by_git;
+	int joins = 0;
+
+	for (int i = FETCHES; i > 0; i--) {
+		double ms;
+
+		move_branch(i);
+		(void)our_fetch(a, often, url, known_a);
+		(void)our_fetch(b, alone, url, known_b);
+		ms = join(a, often);
+		if (ms < 0)
+			continue;
+		joins++;
+		spent += ms;
+		longest = ms > longest ? ms : longest;
+	}
+	print_mirror("after 300 fetches, left alone", dir);
+	print_mirror("after 300 fetches, joined when due", joined);
+	(void)printf("%-34s %8d joins, %.0f ms, the longest %.0f ms\n",
+	    "what that took", joins, spent, longest);
+	copy_folder(dir, repacked);
+	by_git = GIT("--git-dir", repacked, "repack", "-adq");
+	print_mirror("all at once by git repack -ad", repacked);
+	once = join(b, alone);
+	for (double ms = 0; ms >= 0; once += ms < 0 ? 0 : ms)
+		ms = join(b, alone);
+	print_mirror("all at once by a join", dir);
+	(void)printf("%-34s %8.0f ms, git repack -ad %.0f ms\n",
+	    "time for all at once", once, by_git);
+	repo_free(a);
+	repo_free(b);
+}
+
+int
+main(int argc, char **argv)
+{
+	int rounds = argc == 4 ? (int)strtol(argv[3], NULL, 10) : 0;
+	AUTO_STR path = NULL;
+
+	if (rounds < 1 || rounds > ROUNDS_MAX) {
+		(void)fprintf(stderr,
+		    "usage: bench_fetch SCRATCH URL ROUNDS\n");
+		return 2;
+	}
+	scratch = argv[1];
+	path = in_scratch("src.git");
+	(void)printf("%-34s %8s (spread) %10s (spread)   ratio\n",
+	    "milliseconds, median", "ours", "git");
+	polls("unchanged poll, path", path, rounds);
+	polls("unchanged poll, HTTP", argv[2], rounds);
+	one_commit(argv[2], rounds);
+	history(argv[2], rounds < 7 ? rounds : 7);
+	many_fetches(argv[2]);
+	return 0;
+}
