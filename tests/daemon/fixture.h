@@ -167,6 +167,10 @@ void daemon_wait_log(const char *text, size_t from);
 enum engine_mode { ENGINE_LONG, ENGINE_PLAIN };
 struct engine;
 struct engine *engine_start(const char *cluster, enum engine_mode mode);
+/* Under this name; more is put below the configuration, whose last section is
+ * bundles; other is the URL of a service of that name, or NULL. */
+struct engine *engine_start_as(const char *name, const char *cluster,
+    enum engine_mode mode, const char *other, const char *more);
 void engine_stop(struct engine *e);
 /* A decision as JSON text ("true", "3", "{\"a\":1}"), "undefined" without one.
  * path is "authz/level"; input may be NULL. */

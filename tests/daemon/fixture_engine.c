@@ -31,25 +31,42 @@ engine_is_up(void *arg)
 /* An engine that polls plainly waits up to 15 s by what engine-config says;
  * nobody wants to watch that. */
 static const char *
-write_config(const char *cluster, enum engine_mode mode, size_t number)
+write_config(const char *cluster, enum engine_mode mode, const char *other,
+    const char *more, size_t number)
 {
 	const char *file = daemon_printf("opa-%zu.yaml", number);
+	const char *rest = daemon_printf("opa-%zu.more", number);
 
 	daemon_sh("edict engine-config %s %s > %s && "
 		  "sed -i 's/\\(m.._delay_seconds\\): .*/\\1: 1/' %s",
 	    cluster, mode == ENGINE_PLAIN ? "--wait 0" : "", file, file);
+	daemon_write(rest, more);
+	daemon_sh("cat %s >> %s", rest, file);
+	if (other != NULL)
+		daemon_sh(
+		    "sed -i 's|^services:|&\\n  other:\\n    url: %s|' %s",
+		    other, file);
 	return daemon_path(file);
 }
 
 struct engine *
 engine_start(const char *cluster, enum engine_mode mode)
 {
-	static const char *const env[] = { "HOSTNAME=engine-of-a-test", NULL };
+	return engine_start_as(daemon_printf("engine-of-a-test-%zu",
+				   scene.engine_count),
+	    cluster, mode, NULL, "");
+}
+
+struct engine *
+engine_start_as(const char *name, const char *cluster, enum engine_mode mode,
+    const char *other, const char *more)
+{
+	const char *const env[] = { daemon_printf("HOSTNAME=%s", name), NULL };
 	struct engine *e = &scene.engines[scene.engine_count];
 	const char *config;
 
 	assert_true(scene.engine_count < ENGINES_MAX);
-	config = write_config(cluster, mode, scene.engine_count);
+	config = write_config(cluster, mode, other, more, scene.engine_count);
 	e->port = daemon_free_port();
 	e->log = daemon_path(daemon_printf("opa-%zu.log", scene.engine_count));
 	const char *argv[] = { engine_opa(), "run", "--server", "-c", config,

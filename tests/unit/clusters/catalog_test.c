@@ -71,6 +71,45 @@ path_of(const struct catalog_entry *entry)
 	return store_artifact_path(w.dir, entry->sha256);
 }
 
+/* The same content under another key: an engine that has it has what is
+ * assigned. And what changes nothing here gives no new catalog. */
+static void
+test_variants_are_the_same(void **state)
+{
+	struct catalog *c = load(NULL);
+	const struct catalog_entry *entry = catalog_find(c, "east", "authz");
+	struct store_artifact a = { .bundle = "authz", .key = "other" };
+	struct engines_mark variant, foreign = engines_mark("\"x\"");
+	struct catalog *next;
+	AUTO_STR etag = NULL;
+
+	(void)state;
+	memset(a.sha256, 'e', sizeof a.sha256 - 1);
+	memset(a.content_sha256, 'f', sizeof a.content_sha256 - 1);
+	(void)snprintf(a.revision, sizeof a.revision, "%s", entry->revision);
+	(void)snprintf(a.content, sizeof a.content, "%s", entry->content);
+	etag = mem_printf("\"sha256:%s\"", a.sha256);
+	variant = engines_mark(etag);
+	assert_true(catalog_is_content(c, entry, &entry->mark));
+	assert_false(catalog_is_content(c, entry, &variant));
+	next = load(c);
+	assert_ptr_equal(next, c);
+	catalog_unref(next);
+	assert_int_equal(store_begin(w.context.store, &w.e), ERR_OK);
+	assert_int_equal(store_put_artifact(w.context.store, &a, 1, &w.e),
+	    ERR_OK);
+	assert_int_equal(store_commit(w.context.store, &w.e), ERR_OK);
+	next = load(c);
+	entry = catalog_find(next, "east", "authz");
+	assert_true(catalog_is_content(next, entry, &variant));
+	assert_true(catalog_is_content(next, entry, &entry->mark));
+	assert_false(catalog_is_content(next, entry, &foreign));
+	entry = catalog_find(next, "east", "infra");
+	assert_false(catalog_is_content(next, entry, &variant));
+	catalog_unref(next);
+	catalog_unref(c);
+}
+
 static void
 test_what_is_assigned_is_served(void **state)
 {
@@ -355,6 +394,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		WORLD_TEST(test_variants_are_the_same),
 		WORLD_TEST(test_what_is_assigned_is_served),
 		WORLD_TEST(test_tokens),
 		WORLD_TEST(test_files_that_vanish_are_no_trouble),
