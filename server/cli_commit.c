@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "bundler/compile.h"
 #include "core/file.h"
 #include "core/mem.h"
 #include "policies/repo.h"
+#include "server/cli_local.h"
 
 static enum err_code
 read_commit(struct tree **out, const char *dir, const char *rev, struct err *e)
@@ -41,12 +43,32 @@ choose(const struct definition *d, const char *rev, const char *name,
 	return ERR_OK;
 }
 
+static enum err_code
+compile(struct bundle **b, const struct cli_args *a, const struct tree *t,
+    const struct definition *d, const struct definition_bundle *chosen,
+    const struct bundle_means *means, struct err *e)
+{
+	struct cli_local local;
+	struct compile_means how = { .job = &local.job, .pack = means };
+	enum err_code code = cli_local_open(&local, cli_value(a, "opa"),
+	    cli_given(a, "best-effort"), e);
+
+	local.job.tree = t;
+	if (code == ERR_OK)
+		code = cli_local_ask(&local, e);
+	if (code == ERR_OK)
+		code = compile_bundle(b, d, chosen, &how, e);
+	cli_local_close(&local);
+	return code;
+}
+
 enum err_code
-cli_commit_bundle(struct bundle **out, const char *dir, const char *rev,
-    const char *name, struct err *e)
+cli_commit_bundle(struct bundle **out, const struct cli_args *a,
+    const char *dir, const char *rev, const char *name, struct err *e)
 {
 	AUTO(tree, t) = NULL;
 	AUTO(definition, d) = NULL;
+	AUTO(bundle, b) = NULL;
 	const struct definition_bundle *chosen = NULL;
 	const struct bundle_means means = {
 		.threads = bundle_threads(BUNDLE_THREADS_MAX)
@@ -55,13 +77,11 @@ cli_commit_bundle(struct bundle **out, const char *dir, const char *rev,
 	TRY(read_commit(&t, dir, rev, e));
 	TRY(definition_read(&d, t, e));
 	TRY(choose(d, rev, name, &chosen, e));
+	TRY(bundle_plan_with(&b, t, chosen, &means, e));
 	if (definition_is_compiled(chosen))
-		return err_set(e, ERR_UNSUPPORTED,
-		    "bundle %s goes through `opa build` (`compile` in " DEFINITION_FILE
-		    "); make the file with `edict build` and "
-		    "compare that",
-		    chosen->name);
-	return bundle_plan_with(out, t, chosen, &means, e);
+		TRY(compile(&b, a, t, d, chosen, &means, e));
+	*out = STEAL(b);
+	return ERR_OK;
 }
 
 enum err_code

@@ -15,6 +15,7 @@ static const struct cli_option diff_options[] = {
 	{ "bundle", 0, "NAME", "which one; needed where there are several" },
 	{ "repo", 0, "DIR", "where the commits are; default: here" },
 	{ "exit-code", 0, NULL, "end with status 1 when they differ" },
+	CLI_COMMIT_OPTIONS,
 	CLIENT_OPTIONS,
 	{ 0 },
 };
@@ -74,7 +75,7 @@ side_build(struct side *s, const struct cli_args *a, const struct side *other,
 	AUTO_STR name = NULL;
 
 	TRY(name_for(&name, a, other, e));
-	TRY(cli_commit_bundle(&s->bundle, dir != NULL ? dir : ".", s->what,
+	TRY(cli_commit_bundle(&s->bundle, a, dir != NULL ? dir : ".", s->what,
 	    name, e));
 	s->archive = delta_view(s->bundle);
 	return ERR_OK;

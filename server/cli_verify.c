@@ -23,10 +23,10 @@ static const struct cli_option verify_options[] = {
 	{ "key-id", 0, "ID", "refuse another key id; default: take any" },
 	{ "signing-alg", 0, "NAME", "RS256 (default), ES256, ..." },
 	{ "scope", 0, "NAME",
-	    "what it has to be signed for; default: the name it gives itself" },
+	    "it has to be signed for; default: its own name" },
 	{ "repo", 0, "DIR", "build it anew from this repository and compare" },
-	{ "bundle", 0, "NAME",
-	    "which bundle to build; default: the name it gives itself" },
+	{ "bundle", 0, "NAME", "which bundle to build; default: its own name" },
+	CLI_COMMIT_OPTIONS,
 	{ "json", 0, NULL, "for machines" },
 	{ 0 },
 };
@@ -211,16 +211,27 @@ build_anew(struct check *c, struct bundle **out, struct err *e)
 	if (c->archive.revision == NULL)
 		return err_set(e, ERR_INVALID,
 		    "the bundle does not say which commit it is of");
-	if (c->origin.opa != NULL)
-		return err_set(e, ERR_UNSUPPORTED,
-		    "the bundle was compiled by opa %s; build it with `edict "
-		    "build` and that opa, and compare the two with `edict "
-		    "diff`",
-		    c->origin.opa);
 	if (name == NULL)
 		name = c->origin.bundle;
-	return cli_commit_bundle(out, cli_value(c->args, "repo"),
+	return cli_commit_bundle(out, c->args, cli_value(c->args, "repo"),
 	    c->archive.revision, name, e);
+}
+
+/* Another opa compiles to something else: then that is why. */
+static void
+compare_compilers(struct check *c, const struct bundle *ours)
+{
+	struct bundle_archive view = delta_view(ours);
+	struct inspect_origin mine = { 0 };
+	struct err e = { 0 };
+	const char *theirs = c->origin.opa != NULL ? c->origin.opa : "none";
+
+	if (inspect_origin_read(&mine, &view, &e) != ERR_OK)
+		return; /* what we wrote ourselves can be read */
+	if (strcmp(theirs, mine.opa != NULL ? mine.opa : "none") != 0)
+		fault(c, "repository", NULL, mine.opa, c->origin.opa,
+		    "was compiled by another opa; name that one with --opa");
+	inspect_origin_clear(&mine);
 }
 
 static void
@@ -237,6 +248,7 @@ check_repository(struct check *c)
 		return;
 	}
 	c->rebuilt = true;
+	compare_compilers(c, ours);
 	compare_files(c, ours);
 	if (json_array_size(c->faults) + c->more == before &&
 	    compare_bytes(c, ours, &e) != ERR_OK)
@@ -367,6 +379,8 @@ print_text(const struct check *c)
 	print_line("revision", "%s", or_dash(c->archive.revision));
 	print_line("author", "%s, %s", or_dash(c->origin.author),
 	    or_dash(c->origin.date));
+	if (c->origin.opa != NULL)
+		print_line("compiled", "by opa %s", c->origin.opa);
 	print_line("content", "%s", c->content);
 	print_line("files", "%zu", c->archive.count);
 	print_roots(c);

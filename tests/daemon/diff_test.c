@@ -246,6 +246,29 @@ SCENARIO(verify_builds_a_servers_artifact_anew)
 		      "cut -d' ' -f1"));
 }
 
+/* What opa compiled, it compiles again to the same bytes. */
+SCENARIO(verify_compiles_anew)
+{
+	struct shell s;
+
+	(void)daemon_commit("First",
+	    { "edict.yaml",
+		"bundles: {authz: {compile: {optimize: 1, entrypoints: "
+		"[authz/allow]}}}\n" },
+	    { "a.rego", "package authz\nallow if input.x == data.v\n" },
+	    { "data.json", "{\"v\": 1}" });
+	daemon_sh("edict keygen ci && edict build work -o c.tar.gz "
+		  "--opa '%s' --signing-key ci.key --key-id ci",
+	    engine_opa());
+	s = daemon_try("edict verify c.tar.gz --key ci.pub --repo work "
+		       "--opa '%s'",
+	    engine_opa());
+	if (s.status != 0)
+		fail_msg("%s", s.text);
+	assert_non_null(strstr(s.text, "compiled    by opa"));
+	assert_non_null(strstr(s.text, "byte for byte"));
+}
+
 int
 main(void)
 {
@@ -254,6 +277,7 @@ main(void)
 		PLAY(a_server_says_why_it_cannot_compare),
 		PLAY(diff_compares_commits_files_and_revisions),
 		PLAY(verify_builds_a_servers_artifact_anew),
+		PLAY(verify_compiles_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
