@@ -29,6 +29,7 @@ known_key(char out[DIGEST_HEX_SIZE], const struct tree *t,
 	char root[TREE_ID_SIZE];
 	struct digest *d;
 
+	/* With the root's id known, what has none is not there. */
 	if (!tree_folder_id(t, "", root) || definition_is_compiled(b))
 		return false;
 	d = digest_new();

@@ -306,6 +306,10 @@ tree_folder_id(const struct tree *t, const char *path, char out[TREE_ID_SIZE])
 	char part[TREE_PATH_MAX + 2];
 	size_t len = 0;
 
+	/* Folders out of order may not be found, and two of one name are one:
+	 * of such a tree nobody shall think that a folder is not there. */
+	if (s != NULL && !s->tidy)
+		return false;
 	while (s != NULL && path[len] != '\0') {
 		len += strcspn(path + len, "/");
 		if (len > TREE_PATH_MAX)

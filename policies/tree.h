@@ -65,7 +65,8 @@ const struct tree_entry *tree_find(const struct tree *t, const char *path);
 
 /* The id of the folder at this path ("" is the root): while it is the same, so
  * is all that is in it. False: there is none, or nobody knows it, as of trees
- * that are not from Git. */
+ * that are not from Git, or whose folders Git itself would have sorted
+ * otherwise: then it is false for "", too. */
 bool tree_folder_id(const struct tree *t, const char *path,
     char out[TREE_ID_SIZE]) MUST_CHECK;
 
