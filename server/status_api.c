@@ -1,21 +1,15 @@
 #include "server/status_api.h"
 
-#include <libdeflate.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "clusters/payload.h"
 #include "core/clock.h"
-#include "core/mem.h"
 #include "server/engine.h"
 #include "server/reply.h"
+#include "server/status_read.h"
 
-enum {
-	STATUS_BUNDLES_MAX = 256, /* looked at, of one report */
-	STATUS_LABEL_MAX = 128,
-	LOGS_FREE = 64 * 1024 /* may be inflated whatever was sent */
-};
+enum { STATUS_BUNDLES_MAX = 256 }; /* looked at, of one report */
 
 /* ---- whose it is ---- */
 
@@ -93,36 +87,35 @@ reply_done(struct request *r)
 	MHD_destroy_response(response);
 }
 
+/* NULL when the reply is on its way: what cannot be held is taken as read, for
+ * an engine would send it again. */
+static json_t *
+read_json(struct request *r, const struct buf *body)
+{
+	struct err e = { 0 };
+	json_t *j;
+	enum err_code code = status_read_json(&j, body->data, body->len, &e);
+
+	if (code == ERR_OK)
+		return j;
+	if (code == ERR_UNSUPPORTED) {
+		counters_add(r->service->counters, COUNTER_REPORTS_UNREAD, 1);
+		reply_done(r);
+	} else {
+		reply_error(r, &e);
+	}
+	return NULL;
+}
+
+static bool
+has_body(struct request *r)
+{
+	if (r->body == NULL)
+		reply_fault(r, 400, "invalid", "the body is not JSON");
+	return r->body != NULL;
+}
+
 /* ---- status ---- */
-
-static const char *
-text_at(const json_t *j, const char *key)
-{
-	const char *text = payload_text(j, key);
-
-	return text != NULL ? text : "";
-}
-
-static void
-read_error(struct engines_report *out, const json_t *bundle)
-{
-	const json_t *first =
-	    json_array_get(json_object_get(bundle, "errors"), 0);
-	const json_t *place = json_object_get(first, "location");
-	const char *message = text_at(first, "message");
-	const char *code = text_at(bundle, "code");
-	double row;
-
-	*out = (struct engines_report){ .at_ms = clock_now_ms() };
-	if (*code == '\0' && first != NULL)
-		code = "error";
-	err_copy(out->code, sizeof out->code, code);
-	err_copy(out->message, sizeof out->message,
-	    *message != '\0' ? message : text_at(bundle, "message"));
-	err_copy(out->file, sizeof out->file, text_at(place, "file"));
-	row = json_number_value(json_object_get(place, "row"));
-	out->row = row >= 1 && row < 1e9 ? (int64_t)row : 0;
-}
 
 static void
 take_bundles(const struct request *r, const char *cluster, const char *name,
@@ -141,92 +134,24 @@ take_bundles(const struct request *r, const char *cluster, const char *name,
 		if (catalog_find(loop_catalog(r->loop), cluster, bundle) ==
 		    NULL)
 			continue;
-		read_error(&report, state);
+		status_error(&report, state, clock_now_ms());
 		engines_take_report(r->service->engines, cluster, name, bundle,
 		    &report);
 	}
-}
-
-/* "bundle: NOT_READY; status: ERROR it is full", of those that are not OK. */
-static void
-take_plugins(const struct request *r, const char *cluster, const char *name,
-    const json_t *status)
-{
-	json_t *plugins = payload_unconst(json_object_get(status, "plugins"));
-	const json_t *discovery = json_object_get(status, "discovery");
-	struct engines_report report = { .at_ms = clock_now_ms() };
-	const char *plugin;
-	json_t *state;
-	AUTO_BUF text = { 0 };
-
-	buf_init(&text, 64 * 1024);
-	json_object_foreach(plugins, plugin, state) {
-		const char *is = text_at(state, "state");
-
-		if (*is == '\0' || strcmp(is, "OK") == 0)
-			continue;
-		buf_printf(&text, "%s%s: %s %s", text.len > 0 ? "; " : "",
-		    plugin, is, text_at(state, "message"));
-	}
-	if (*text_at(discovery, "code") != '\0')
-		buf_printf(&text, "%sdiscovery: %s %s",
-		    text.len > 0 ? "; " : "", text_at(discovery, "code"),
-		    text_at(discovery, "message"));
-	if (text.len > 0)
-		err_copy(report.code, sizeof report.code, "plugins");
-	err_copy(report.message, sizeof report.message, text.data);
-	engines_take_report(r->service->engines, cluster, name, NULL, &report);
-}
-
-static bool
-is_version(const char *text)
-{
-	size_t len = strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz.-+");
-
-	return len > 0 && len < ENGINES_VERSION_SIZE && text[len] == '\0';
 }
 
 static void
 take_status(const struct request *r, const char *cluster, const char *name,
     const json_t *status)
 {
-	const json_t *labels = json_object_get(status, "labels");
-	const char *version = text_at(labels, "version");
-	const char *label = text_at(labels, "id");
+	struct engines_report plugins;
 
-	if (*label == '\0' || strlen(label) > STATUS_LABEL_MAX)
-		label = NULL;
 	if (!engines_take_version(r->service->engines, cluster, name,
-		is_version(version) ? version : NULL, label))
+		status_version(status), status_label(status)))
 		return; /* it does not poll under this name */
 	take_bundles(r, cluster, name, status);
-	take_plugins(r, cluster, name, status);
-}
-
-/* Engines send numbers as large as they like (the Go runtime's memory limit
- * is one), and NUL bytes. What cannot be held is no fault of theirs, and they
- * would send it again: it is taken as read. NULL when the reply is on its way. */
-static json_t *
-read_json(struct request *r, const char *data, size_t len)
-{
-	json_error_t why = { 0 };
-	json_t *j = data == NULL
-	    ? NULL
-	    : json_loadb(data, len, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL,
-		  &why);
-	enum json_error_code code = json_error_code(&why);
-
-	if (j != NULL)
-		return j;
-	if (data != NULL &&
-	    (code == json_error_numeric_overflow ||
-		code == json_error_null_byte_in_key)) {
-		counters_add(r->service->counters, COUNTER_REPORTS_UNREAD, 1);
-		reply_done(r);
-	} else {
-		reply_fault(r, 400, "invalid", "the body is not JSON");
-	}
-	return NULL;
+	status_plugins(&plugins, status, clock_now_ms());
+	engines_take_report(r->service->engines, cluster, name, NULL, &plugins);
 }
 
 void
@@ -236,10 +161,9 @@ status_api_status(struct request *r)
 	const char *cluster = cluster_of(r, name);
 	AUTO_JSON status = NULL;
 
-	if (cluster == NULL)
+	if (cluster == NULL || !has_body(r))
 		return;
-	status = read_json(r, r->body != NULL ? r->body->data : NULL,
-	    r->body != NULL ? r->body->len : 0);
+	status = read_json(r, r->body);
 	if (status == NULL)
 		return;
 	if (!json_is_object(status)) {
@@ -253,64 +177,6 @@ status_api_status(struct request *r)
 }
 
 /* ---- decision logs ---- */
-
-/* A compressed upload may not be much larger than what it took to send it. */
-static size_t
-room_for(size_t sent)
-{
-	size_t room = LOGS_FREE + sent * LOGS_RATIO_MAX;
-
-	return room < LOGS_INFLATED_MAX ? room : LOGS_INFLATED_MAX;
-}
-
-static bool
-inflate(struct request *r, struct buf *out)
-{
-	size_t size = room_for(r->body->len);
-	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-	enum libdeflate_result result = LIBDEFLATE_BAD_DATA;
-	char *room;
-	size_t len = 0;
-
-	buf_init(out, size);
-	room = buf_reserve(out, size);
-	if (d != NULL && room != NULL)
-		result = libdeflate_gzip_decompress(d, r->body->data,
-		    r->body->len, room, size, &len);
-	libdeflate_free_decompressor(d);
-	if (result == LIBDEFLATE_SUCCESS) {
-		buf_commit(out, len);
-		return true;
-	}
-	if (result == LIBDEFLATE_INSUFFICIENT_SPACE)
-		reply_fault(r, 413, "limit",
-		    "the upload inflates to more than %zu bytes; lower "
-		    "decision_logs.reporting.upload_size_limit_bytes",
-		    size);
-	else
-		reply_fault(r, 400, "invalid", "the body is not gzip");
-	return false;
-}
-
-/* The revision it was decided by, if all its bundles have the same. */
-static const char *
-revision_of(const json_t *decision)
-{
-	const char *revision = payload_text(decision, "revision");
-	const char *bundle;
-	json_t *b;
-
-	json_object_foreach(payload_unconst(json_object_get(decision,
-				"bundles")),
-	    bundle, b) {
-		const char *next = text_at(b, "revision");
-
-		if (revision != NULL && strcmp(revision, next) != 0)
-			return "several";
-		revision = next;
-	}
-	return revision != NULL && *revision != '\0' ? revision : "none";
-}
 
 static void
 count_decisions(const struct request *r, const char *cluster,
@@ -327,7 +193,7 @@ count_decisions(const struct request *r, const char *cluster,
 		ok += good;
 		errors += !good;
 		engines_decided(r->service->engines, cluster,
-		    revision_of(decision), good, !good);
+		    status_revision(decision), good, !good);
 	}
 	counters_add(r->service->counters, COUNTER_LOG_UPLOADS, 1);
 	counters_add(r->service->counters, COUNTER_DECISIONS_OK, ok);
@@ -342,16 +208,17 @@ status_api_logs(struct request *r)
 	const char *cluster = cluster_of(r, engine_name(r));
 	AUTO_BUF inflated = { 0 };
 	AUTO_JSON list = NULL;
+	struct err e = { 0 };
 
-	if (cluster == NULL)
+	if (cluster == NULL || !has_body(r))
 		return;
-	if (zipped && r->body != NULL && !inflate(r, &inflated))
+	if (zipped &&
+	    status_inflate(&inflated, r->body->data, r->body->len, &e) !=
+		ERR_OK) {
+		reply_error(r, &e);
 		return;
-	if (zipped && r->body != NULL)
-		list = read_json(r, inflated.data, inflated.len);
-	else
-		list = read_json(r, r->body != NULL ? r->body->data : NULL,
-		    r->body != NULL ? r->body->len : 0);
+	}
+	list = read_json(r, zipped ? &inflated : r->body);
 	if (list == NULL)
 		return;
 	if (!json_is_array(list)) {

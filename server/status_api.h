@@ -13,10 +13,8 @@
 struct request;
 
 enum {
-	STATUS_BODY_MAX = 1 << 20,    /* of one report or upload, as sent */
-	STATUS_BODIES_MAX = 64 << 20, /* of all that are under way */
-	LOGS_INFLATED_MAX = 4 << 20,
-	LOGS_RATIO_MAX = 200 /* inflated to sent, beyond 64 KiB */
+	STATUS_BODY_MAX = 1 << 20,   /* of one report or upload, as sent */
+	STATUS_BODIES_MAX = 64 << 20 /* of all that are under way */
 };
 
 void status_api_status(struct request *r);

@@ -251,6 +251,16 @@ only_engines_count(void **state)
 	site_get(&s, s.admin, "/v1/clusters", &r);
 	assert_non_null(strstr(r.body, "\"fresh\":7"));
 	wire_reply_clear(&r);
+	/* Names are for those who have a credential. */
+	site_wait_metric(&s, "edict_engines{state=\"fresh\"}", 7);
+	site_get(&s, NULL, "/metrics", &r);
+	assert_null(strstr(r.body, "default"));
+	wire_reply_clear(&r);
+	site_get(&s, s.admin, "/metrics", &r);
+	assert_non_null(strstr(r.body,
+	    "edict_engines{cluster=\"default\",state=\"fresh\"} 7\n"));
+	assert_null(strstr(r.body, "host-"));
+	wire_reply_clear(&r);
 	close_site();
 }
 
