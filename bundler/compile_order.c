@@ -219,19 +219,24 @@ find_head(struct piece *p)
 		(void)snprintf(p->head, sizeof p->head, "%.*s", (int)len, word);
 }
 
+/* Negations are sorted by their shape first: variables are counted in the order
+ * in which they come. */
 static enum err_code
 read_piece(struct piece *p, const struct compile_module *m,
     const struct rule *rule, struct err *e)
 {
-	struct renaming r = { .text = m->text + rule->start, .len = rule->len };
+	AUTO_STR given = mem_strndup(m->text + rule->start, rule->len);
+	struct renaming r = { .text = given };
 	AUTO_BUF text = { 0 };
 	enum err_code code;
 
 	p->is_import = rule->kind == RULE_IMPORT;
 	if (p->is_import) {
-		p->text = mem_strndup(r.text, r.len);
+		p->text = STEAL(given);
 		return ERR_OK;
 	}
+	compile_sort_nots(given, true);
+	r.len = strlen(given);
 	buf_init(&text, TEXT_MAX);
 	code = write_renamed(&text, &r, m->name, e);
 	mem_free(r.seen);

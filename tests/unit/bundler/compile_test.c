@@ -61,6 +61,18 @@ runs_become_one(void **state)
 		  "\tnot input.y = 2\n}\n",
 		    "package a\n\np if {\n\tinput.z\n\tnot input.y = 2\n"
 		    "\tnot input.x = 1\n}\n" },
+		/* order of negations with variables, which are counted as they
+		 * come */
+		{ "package a\n\np if {\n\tx1 = input.a\n\tx2 = input.b\n"
+		  "\tnot data.b.q(x2)\n\tnot data.c.q(x1)\n"
+		  "\tnot x3 = input.c\n}\n",
+		    "package a\n\np if {\n\tx7 = input.a\n\tx9 = input.b\n"
+		    "\tnot x2 = input.c\n\tnot data.c.q(x7)\n"
+		    "\tnot data.b.q(x9)\n}\n" },
+		{ "package a\n\np if {\n\tnot data.b.q(x1)\n"
+		  "\tnot data.c.q(x2)\n\tinput.z\n}\n",
+		    "package a\n\np if {\n\tnot data.c.q(x1)\n"
+		    "\tnot data.b.q(x2)\n\tinput.z\n}\n" },
 	};
 
 	(void)state;
