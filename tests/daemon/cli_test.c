@@ -122,7 +122,7 @@ SCENARIO(wrong_usage_ends_with_2)
 		"edict serve --repo", "edict serve --repo a b",
 		"edict init a b", "edict check a b",
 		"edict build --signing-key x", "edict verify x",
-		"edict verify x", "edict keygen", "edict log -n 0",
+		"edict diff x", "edict keygen", "edict log -n 0",
 		"edict log -n x", "edict show", "edict status x",
 		"edict retest", "edict rollback", "edict rollback main",
 		"edict rollback main --to x", "edict pin main", "edict resume",
