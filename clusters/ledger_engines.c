@@ -11,22 +11,25 @@
 
 enum { ROOM_MIN = 64 << 20, ROOM_SHARE = 16 };
 
+/* A sixteenth of the disk, at most 64 MiB. */
 static enum err_code
 check_room(const struct ledger_context *c, struct err *e)
 {
 	struct statvfs fs;
-	uint64_t all, left;
+	uint64_t wanted, left;
 
 	if (c->folder == NULL || statvfs(c->folder, &fs) != 0)
 		return ERR_OK;
-	all = (uint64_t)fs.f_blocks * fs.f_frsize / ROOM_SHARE;
+	wanted = (uint64_t)fs.f_blocks * fs.f_frsize / ROOM_SHARE;
+	if (wanted > ROOM_MIN)
+		wanted = ROOM_MIN;
 	left = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (left >= ROOM_MIN || left >= all)
+	if (left >= wanted)
 		return ERR_OK;
 	return err_set(e, ERR_UNAVAILABLE,
-	    "engines: less than %d MiB are left on the disk; what engines do "
-	    "is not written down",
-	    ROOM_MIN >> 20);
+	    "engines: less than %llu KiB are left on the disk; what engines "
+	    "do is not written down",
+	    (unsigned long long)wanted >> 10);
 }
 
 static enum err_code
