@@ -23,6 +23,33 @@ data_kind_of(const char *base)
 	return DATA_NONE;
 }
 
+/* Each but the first comes behind one of four characters. */
+static size_t
+count_json(const char *text, size_t len)
+{
+	size_t count = 1;
+	bool quoted = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"')
+			quoted = !quoted;
+		else if (quoted)
+			i += text[i] == '\\';
+		else if (text[i] == ',' || text[i] == ':' || text[i] == '[' ||
+		    text[i] == '{')
+			count++;
+	}
+	return count;
+}
+
+size_t
+data_count_values(enum data_kind kind, const char *text, size_t len)
+{
+	/* In YAML a value may be a character and what parts it from the next;
+	 * aliases are the value that they name. */
+	return kind == DATA_JSON ? count_json(text, len) : len / 2 + 1;
+}
+
 enum err_code
 data_check_pointer(const char *name, const char *text, size_t len,
     struct err *e)

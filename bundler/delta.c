@@ -372,9 +372,10 @@ answer(json_t **out, struct delta *d)
 
 enum err_code
 delta_make(json_t **out, const struct bundle_archive *from,
-    const struct bundle_archive *to, struct err *e)
+    const struct bundle_archive *to, size_t values_max, struct err *e)
 {
 	struct delta d = {
+		.values_max = values_max,
 		.archives = { from, to },
 		.unread = json_array(),
 		.e = e,

@@ -13,20 +13,24 @@
 #include "signing/digest.h"
 
 enum {
-	DELTA_LIST_MAX = 1000,     /* entries listed of a kind; the rest is
+	DELTA_LIST_MAX = 1000,      /* entries listed of a kind; the rest is
 	                            * counted */
-	DELTA_VALUE_MAX = 160,     /* bytes of a value, about */
-	DELTA_TEXT_MAX = 60,       /* bytes of a string within it */
-	DELTA_PATH_MAX = 1024,     /* bytes of a data path; more is cut */
-	DELTA_RULES_MAX = 1000000, /* definitions in one package */
-	DELTA_STEPS_MAX = 64 << 20 /* values looked at */
+	DELTA_VALUE_MAX = 160,      /* bytes of a value, about */
+	DELTA_TEXT_MAX = 60,        /* bytes of a string within it */
+	DELTA_PATH_MAX = 1024,      /* bytes of a data path; more is cut */
+	DELTA_RULES_MAX = 1000000,  /* definitions in one package */
+	DELTA_STEPS_MAX = 64 << 20, /* values looked at */
+	DELTA_VALUES_MAX = 64 << 20 /* values read; each takes some 70 bytes of
+	                             * memory */
 };
 
 /* The caller owns *out. Modules and data that cannot be read are listed in it,
  * and no error. INVALID: a manifest that cannot be read. LIMIT: more than the
- * numbers above allow. */
+ * numbers above allow, or data files that differ with more values than
+ * values_max, before they are read. */
 enum err_code delta_make(json_t **out, const struct bundle_archive *from,
-    const struct bundle_archive *to, struct err *e) MUST_CHECK;
+    const struct bundle_archive *to, size_t values_max, struct err *e)
+    MUST_CHECK;
 
 /* The content digest of bundle.h, of a bundle that was read. */
 enum err_code delta_content(char out[DIGEST_HEX_SIZE],

@@ -468,27 +468,41 @@ kind_of(const char *path)
 	return data_kind_of(slash != NULL ? slash + 1 : path);
 }
 
+static enum err_code
+count_values(struct delta *d, const struct bundle_file *f)
+{
+	d->values += data_count_values(kind_of(f->path), f->data, f->len);
+	if (d->values <= d->values_max)
+		return ERR_OK;
+	return err_set(d->e, ERR_LIMIT,
+	    "%s: with this file the data that differs has more than %zu values, "
+	    "too many to be compared here",
+	    f->path, d->values_max);
+}
+
 /* One that cannot be read is listed, and counts as empty. */
-static void
+static enum err_code
 gather_file(struct gathering *g, enum delta_side side,
     const struct bundle_file *f, const struct value *nothing)
 {
 	struct document *doc = NULL;
 	struct err why = { 0 };
 
+	TRY(count_values(g->d, f));
 	if (data_read(&doc, kind_of(f->path), f->path, f->data, f->len, &why) !=
 	    ERR_OK) {
 		delta_unread(g->d, side, f->path, &why);
 		add_part(g, side, f->path, nothing);
-		return;
+		return ERR_OK;
 	}
 	g->files = mem_grow(g->files, g->file_count + 1, sizeof *g->files);
 	g->files[g->file_count++] = doc;
 	add_part(g, side, f->path, document_root(doc));
+	return ERR_OK;
 }
 
 /* A file that is the same on both sides is not read: only its place counts. */
-static void
+static enum err_code
 gather(struct gathering *g)
 {
 	const struct value *nothing =
@@ -508,10 +522,11 @@ gather(struct gathering *g)
 				add_part(g, (enum delta_side)side, any->path,
 				    nothing);
 			else if (p.files[side] != NULL)
-				gather_file(g, (enum delta_side)side,
-				    p.files[side], nothing);
+				TRY(gather_file(g, (enum delta_side)side,
+				    p.files[side], nothing));
 		}
 	}
+	return ERR_OK;
 }
 
 enum err_code
@@ -520,8 +535,9 @@ delta_data(struct delta *d)
 	struct gathering g = { .d = d, .frame = document_new() };
 	enum err_code code;
 
-	gather(&g);
-	code = walk_from(d, &d->data, "data", g.parts, g.count);
+	code = gather(&g);
+	if (code == ERR_OK)
+		code = walk_from(d, &d->data, "data", g.parts, g.count);
 	for (size_t i = 0; i < g.file_count; i++)
 		document_free(g.files[i]);
 	mem_free(g.files);

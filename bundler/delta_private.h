@@ -25,6 +25,7 @@ struct delta {
 	struct delta_list files, packages, rules, data, manifest;
 	json_t *unread; /* {"side","file","message"} */
 	size_t steps;
+	size_t values, values_max; /* of the data that is read */
 	struct err *e;
 };
 

@@ -104,7 +104,8 @@ compare_here(json_t **out, const struct cli_args *a, struct err *e)
 	enum err_code code = read_sides(sides, a, e);
 
 	if (code == ERR_OK)
-		code = delta_make(out, &sides[0].archive, &sides[1].archive, e);
+		code = delta_make(out, &sides[0].archive, &sides[1].archive,
+		    DELTA_VALUES_MAX, e);
 	side_clear(&sides[0]);
 	side_clear(&sides[1]);
 	return code;

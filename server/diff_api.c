@@ -56,10 +56,21 @@ static enum err_code
 compare(void *arg, json_t **out, struct err *e)
 {
 	struct comparison *c = arg;
+	enum err_code code;
 
 	TRY(read_side(&c->from, c, e));
 	TRY(read_side(&c->to, c, e));
-	TRY(delta_make(out, &c->from.archive, &c->to.archive, e));
+	code = delta_make(out, &c->from.archive, &c->to.archive,
+	    DIFF_API_VALUES_MAX, e);
+	if (code == ERR_LIMIT) {
+		struct err why = *e;
+
+		return err_set(e, code,
+		    "%s; download both and compare them with: edict diff A B",
+		    why.text);
+	}
+	if (code != ERR_OK)
+		return code;
 	(void)json_object_set_new(*out, "bundle", json_string(c->bundle));
 	add_rev(*out, "from", &c->from);
 	add_rev(*out, "to", &c->to);

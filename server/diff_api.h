@@ -7,7 +7,11 @@
 
 #include "server/request.h"
 
-enum { DIFF_API_REV_MAX = 256, DIFF_API_SIZE_MAX = 64 << 20 };
+enum {
+	DIFF_API_REV_MAX = 256,
+	DIFF_API_SIZE_MAX = 64 << 20, /* bytes of each, unpacked */
+	DIFF_API_VALUES_MAX = 2 << 20 /* of the data that differs, of both */
+};
 
 void diff_api_get(struct request *r);
 

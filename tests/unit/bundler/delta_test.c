@@ -207,7 +207,8 @@ compare_trees(const char *const *from, const char *const *to)
 			fail_msg("%s", e.text);
 		assert_string_equal(content, bundles[i]->content);
 	}
-	if (delta_make(&delta, &views[0], &views[1], &e) != ERR_OK)
+	if (delta_make(&delta, &views[0], &views[1], DELTA_VALUES_MAX, &e) !=
+	    ERR_OK)
 		fail_msg("%s", e.text);
 	for (int i = 0; i < 2; i++) {
 		bundle_free(bundles[i]);
@@ -286,6 +287,38 @@ long_values_are_cut(void **state)
 	json_decref(delta);
 }
 
+/* The object with its key and one value, and that with an array and its three
+ * items, of which one looks like more: so many, and not one more. A file that
+ * is the same counts nothing. */
+static void
+values_are_counted_before(void **state)
+{
+	enum { VALUES = 3 + 6 };
+	static const char *const from_files[] = { "a/data.json", "{\"k\":1}",
+		"b/data.json", "[1,2,3,4,5,6,7,8,9]", NULL };
+	static const char *const to_files[] = { "a/data.json",
+		"{\"k\":[0,\"a,b:[{\\\\\\\"\",0]}", "b/data.json",
+		"[1,2,3,4,5,6,7,8,9]", NULL };
+	AUTO(tree, from_tree) = fixture_commit(from_files);
+	AUTO(tree, to_tree) = fixture_commit(to_files);
+	AUTO(bundle, from) = fixture_bundle(from_tree, &fixture_all);
+	AUTO(bundle, to) = fixture_bundle(to_tree, &fixture_all);
+	struct bundle_archive views[2] = { delta_view(from), delta_view(to) };
+	json_t *delta = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(delta_make(&delta, &views[0], &views[1], VALUES, &e),
+	    ERR_OK);
+	json_decref(STEAL(delta));
+	assert_int_equal(delta_make(&delta, &views[0], &views[1], VALUES - 1,
+			     &e),
+	    ERR_LIMIT);
+	assert_non_null(strstr(e.text, "a/data.json: "));
+	assert_non_null(strstr(e.text, "more than 8 values"));
+	assert_null(delta);
+}
+
 /* Deep, and a thousand files in a thousand folders: no deeper than the readers
  * allow, and not slow. */
 static void
@@ -353,6 +386,7 @@ main(void)
 		cmocka_unit_test(says_what_differs),
 		cmocka_unit_test(long_lists_are_counted),
 		cmocka_unit_test(long_values_are_cut),
+		cmocka_unit_test(values_are_counted_before),
 		cmocka_unit_test(goes_deep),
 		cmocka_unit_test(inspects),
 	};
