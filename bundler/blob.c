@@ -8,9 +8,6 @@
 #include "core/mem.h"
 #include "signing/digest.h"
 
-/* A document takes so many times the bytes of its text, and a little. */
-enum { DOCUMENT_FACTOR = 16, DOCUMENT_LEAST = 4096 };
-
 struct blob_key
 blob_key(const char *id, enum blob_kind kind)
 {
@@ -33,7 +30,7 @@ read_data(struct blob *b, const char *name, const struct buf *text,
 	    name, text->data, text->len, e));
 	buf_init(&canonical, (size_t)BUNDLE_SIZE_MAX);
 	canon_write(&canonical, document_root(b->doc));
-	b->cost += text->len * DOCUMENT_FACTOR + DOCUMENT_LEAST;
+	b->cost += document_bytes(b->doc);
 	if (!canonical.overflow)
 		b->text = buf_steal(&canonical, &b->len);
 	return ERR_OK;

@@ -34,6 +34,9 @@ enum {
 	BUNDLE_FILES_MAX = 1000000
 };
 #define BUNDLE_SIZE_MAX (INT64_C(1) << 30) /* unpacked; engines stop there */
+/* Memory for the data of all bundles of a commit. A value takes some 70 bytes
+ * of it, however short its text is. */
+#define BUNDLE_DOCUMENTS_MAX ((size_t)1 << 30)
 
 struct blob; /* blob.h; shared with a cache */
 struct bundle_file {
@@ -54,6 +57,7 @@ struct bundle {
 	int rego_version; /* 0 or 1; 1 when nobody says */
 	size_t policies;  /* .rego files */
 	int64_t unpacked; /* bytes of all files */
+	size_t documents; /* bytes of memory that its data takes, about */
 	char content[65]; /* content digest, as above */
 };
 void bundle_free(struct bundle *b);
@@ -68,6 +72,7 @@ enum { BUNDLE_THREADS_MAX = 8, BUNDLE_CACHE_MAX = 256 << 20 };
 struct bundle_means {
 	unsigned int threads;       /* 0: as 1 */
 	struct bundle_cache *cache; /* NULL: none */
+	size_t documents_max;       /* 0: BUNDLE_DOCUMENTS_MAX */
 };
 /* As many as the process has processors, at most `max`. */
 unsigned int bundle_threads(unsigned int max);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bundler/plan.h"
 #include "bundler/roots.h"
 #include "core/mem.h"
 
@@ -90,11 +91,14 @@ plan_set(struct bundle_set *s, const struct tree *t, const struct definition *d,
     const struct bundle_means *means, struct err *e)
 {
 	const struct definition_bundle *bundles = d->bundles.items;
+	struct bundle_means left = *means;
 
 	s->bundles = mem_array(d->bundles.count + 1, sizeof *s->bundles);
-	for (; s->count < d->bundles.count; s->count++)
+	for (; s->count < d->bundles.count; s->count++) {
 		TRY(bundle_plan_with(&s->bundles[s->count], t,
-		    &bundles[s->count], means, e));
+		    &bundles[s->count], &left, e));
+		plan_spend(&left, s->bundles[s->count]);
+	}
 	return bundle_set_check(s, d, e);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bundler/cache.h"
+#include "bundler/plan.h"
 #include "core/mem.h"
 
 static void
@@ -98,13 +99,16 @@ plan_set(struct bundle_set *s, size_t *planned, const struct tree *t,
     const struct definition *d, const struct bundle_means *means, struct err *e)
 {
 	const struct definition_bundle *bundles = d->bundles.items;
+	struct bundle_means left = *means;
 
 	s->bundles = mem_array(d->bundles.count + 1, sizeof *s->bundles);
 	if (means->cache != NULL)
 		cache_begin(means->cache);
-	for (; s->count < d->bundles.count; s->count++)
+	for (; s->count < d->bundles.count; s->count++) {
 		TRY(plan_one(&s->bundles[s->count], planned, t,
-		    &bundles[s->count], means, e));
+		    &bundles[s->count], &left, e));
+		plan_spend(&left, s->bundles[s->count]);
+	}
 	return bundle_set_check(s, d, e);
 }
 

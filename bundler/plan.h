@@ -64,6 +64,9 @@ enum err_code plan_read(struct plan *p) MUST_CHECK;
 enum err_code plan_settle(struct plan *p) MUST_CHECK;
 enum err_code plan_finish(struct plan *p) MUST_CHECK;
 
+/* b is held while the next bundle is planned: there is less room for that. */
+void plan_spend(struct bundle_means *m, const struct bundle *b);
+
 /* Order of files in a bundle, for order_sort. */
 int plan_compare_files(const void *a, const void *b);
 

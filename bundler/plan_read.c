@@ -90,7 +90,8 @@ key_of(const struct source *s)
 struct shared_reading {
 	struct plan *p;
 	atomic_size_t next;
-	atomic_size_t bad; /* the first that is known to be wrong */
+	atomic_size_t bad;       /* the first that is known to be wrong */
+	atomic_size_t documents; /* bytes of memory */
 	struct err errors[CREW_MAX];
 	size_t bad_of[CREW_MAX];
 };
@@ -111,19 +112,55 @@ read_blob(struct plan *p, struct tree_reader *reader, struct source *s,
 	return blob_new(&s->blob, &key, s->entry->path, &text, e);
 }
 
-static enum err_code
-read_source(struct plan *p, struct tree_reader *reader, struct source *s,
-    struct err *e)
+static size_t
+documents_max(const struct bundle_means *m)
 {
+	return m->documents_max > 0 ? m->documents_max : BUNDLE_DOCUMENTS_MAX;
+}
+
+void
+plan_spend(struct bundle_means *m, const struct bundle *b)
+{
+	size_t max = documents_max(m);
+
+	m->documents_max = max > b->documents ? max - b->documents : 1;
+}
+
+/* Each thread stops with the document that is too much: a pack of some hundred
+ * kilobytes can hold the text of many times the memory that there is. */
+static enum err_code
+count_document(struct shared_reading *r, const struct source *s, struct err *e)
+{
+	size_t size = document_bytes(s->blob->doc);
+
+	if (atomic_fetch_add(&r->documents, size) + size <=
+	    documents_max(r->p->means))
+		return ERR_OK;
+	return err_set(e, ERR_LIMIT,
+	    "%s: with this file the data of the commit's bundles takes more "
+	    "than %zu MiB of memory once it is read, some 70 bytes for each "
+	    "value; keep fewer values in Git",
+	    s->entry->path, BUNDLE_DOCUMENTS_MAX >> 20);
+}
+
+static enum err_code
+read_source(struct shared_reading *r, struct tree_reader *reader,
+    struct source *s, struct err *e)
+{
+	struct plan *p = r->p;
 	/* What memory knew was good there. */
-	if (s->kind == SOURCE_MANIFEST ||
-	    (s->from != NULL && s->known && s->before == NULL))
+	const bool good = s->from != NULL && s->known && s->before == NULL;
+
+	if (s->kind == SOURCE_MANIFEST)
 		return ERR_OK;
 	if (s->from == NULL)
 		TRY(check_place(s, e));
 	if (s->blob == NULL)
 		TRY(read_blob(p, reader, s, e));
 	if (s->kind == SOURCE_POLICY)
+		return ERR_OK;
+	TRY(count_document(r, s, e));
+	if (good)
 		return ERR_OK;
 	return data_check(s->blob->doc, s->entry->path, s->segment_count == 0,
 	    e);
@@ -148,7 +185,7 @@ read_step(struct shared_reading *r, struct tree_reader *reader,
 	for (size_t i = start; i < start + READ_STEP && i < p->count; i++) {
 		if (i > atomic_load(&r->bad))
 			return;
-		if (read_source(p, reader, &p->sources[i], &r->errors[who]) !=
+		if (read_source(r, reader, &p->sources[i], &r->errors[who]) !=
 		    ERR_OK) {
 			note_bad(r, who, i);
 			return;
@@ -180,6 +217,7 @@ read_shared(struct plan *p, unsigned int threads)
 
 	r->p = p;
 	atomic_init(&r->bad, SIZE_MAX);
+	atomic_init(&r->documents, 0);
 	for (size_t i = 0; i < CREW_MAX; i++)
 		r->bad_of[i] = SIZE_MAX;
 	crew_run(threads, read_share, r);
@@ -190,6 +228,7 @@ read_shared(struct plan *p, unsigned int threads)
 			code = p->e->code;
 		}
 	}
+	p->bundle->documents = atomic_load(&r->documents);
 	mem_free(r);
 	return code;
 }

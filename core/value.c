@@ -21,6 +21,7 @@ struct chunk {
 struct document {
 	struct chunk *chunks; /* the first is the one being filled */
 	size_t chunk_size;    /* of the next one */
+	size_t bytes;         /* of all chunks */
 	const struct value *root;
 };
 
@@ -53,6 +54,12 @@ document_root(const struct document *d)
 	return d->root;
 }
 
+size_t
+document_bytes(const struct document *d)
+{
+	return sizeof *d + d->bytes;
+}
+
 void
 document_set_root(struct document *d, const struct value *root)
 {
@@ -60,10 +67,11 @@ document_set_root(struct document *d, const struct value *root)
 }
 
 static struct chunk *
-chunk_new(size_t size)
+chunk_new(struct document *d, size_t size)
 {
 	struct chunk *c = mem_alloc(sizeof *c + size);
 
+	d->bytes += sizeof *c + size;
 	c->next = NULL;
 	c->front = 0;
 	c->back = size;
@@ -80,7 +88,7 @@ chunk_for(struct document *d, size_t size)
 		return c;
 	if (size > d->chunk_size / 4) {
 		/* One of its own, behind the one being filled. */
-		c = chunk_new(size);
+		c = chunk_new(d, size);
 		if (d->chunks == NULL) {
 			d->chunks = c;
 		} else {
@@ -89,7 +97,7 @@ chunk_for(struct document *d, size_t size)
 		}
 		return c;
 	}
-	c = chunk_new(d->chunk_size);
+	c = chunk_new(d, d->chunk_size);
 	c->next = d->chunks;
 	d->chunks = c;
 	if (d->chunk_size < CHUNK_MAX)

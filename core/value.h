@@ -40,6 +40,9 @@ const struct value *document_root(const struct document *d);
 void document_free(struct document *d);
 AUTO_FREE(document)
 
+/* The memory that it takes. */
+size_t document_bytes(const struct document *d);
+
 /* The member of an object, or NULL. */
 const struct value *value_get(const struct value *object, const char *key);
 

@@ -482,6 +482,41 @@ keys_deep_in_data_count(void **state)
 	assert_non_null(strstr(e.text, "data.b.c is data ("));
 }
 
+/* The second bundle has the room that the first leaves, known or not. */
+static void
+data_has_its_memory(void **state)
+{
+	static const char *const files[] = { "edict.yaml",
+		"bundles:\n  a: {paths: [a]}\n  b: {paths: [b]}\n",
+		"a/data.json", "[1, 2, 3]", "b/data.json", "[4]", NULL };
+	AUTO(tree, t) = fixture_tree(files);
+	AUTO(bundle_cache, cache) = bundle_cache_new(BUNDLE_CACHE_MAX);
+	struct bundle_means means = { .threads = 1, .cache = cache };
+	AUTO(definition, d) = NULL;
+	struct bundle_set set;
+	struct err e = { 0 };
+	size_t needed;
+
+	(void)state;
+	assert_int_equal(definition_read(&d, t, &e), ERR_OK);
+	assert_int_equal(bundle_plan_all_with(&set, t, d, &means, &e), ERR_OK);
+	assert_true(set.bundles[0]->documents > 4 * sizeof(struct value));
+	needed = set.bundles[0]->documents + set.bundles[1]->documents;
+	bundle_set_clear(&set);
+	for (int known = 1; known >= 0; known--) {
+		means.cache = known > 0 ? cache : NULL;
+		means.documents_max = needed;
+		assert_int_equal(bundle_plan_all_with(&set, t, d, &means, &e),
+		    ERR_OK);
+		bundle_set_clear(&set);
+		means.documents_max = needed - 1;
+		assert_int_equal(bundle_plan_all_with(&set, t, d, &means, &e),
+		    ERR_LIMIT);
+		assert_non_null(strstr(e.text, "bundle b: b/data.json: "));
+		assert_non_null(strstr(e.text, "1024 MiB of memory"));
+	}
+}
+
 /* -- parts ---------------------------------------------------------------- */
 
 enum { PART_FILES = 4000 };
@@ -543,6 +578,7 @@ main(void)
 		cmocka_unit_test(known_blobs_are_checked_where_they_are),
 		cmocka_unit_test(refused_as_without_a_cache),
 		cmocka_unit_test(keys_deep_in_data_count),
+		cmocka_unit_test(data_has_its_memory),
 		cmocka_unit_test(parts_end_where_names_say),
 		cmocka_unit_test(parts_have_a_largest_size),
 	};
