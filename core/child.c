@@ -294,6 +294,7 @@ child_start(pid_t *out, const struct child_spec *spec, struct err *e)
 	enum err_code code;
 
 	TRY(check_spec(spec, e));
+	confine_prepare(&spec->rules);
 	if (pipe2(report, O_CLOEXEC) != 0)
 		return err_errno(e, "%s: pipe", spec->name);
 	code = fork_child(&pid, spec, report, e);

@@ -80,6 +80,11 @@ void confine_describe(char out[64], const struct confine_rules *r);
 enum err_code confine_self(const struct confine_rules *r, struct err *e)
     MUST_CHECK;
 
+/* Takes the slow part of confine_self(r) on itself, so that processes which are
+ * forked from here on need not: what is made is kept, in this process and in
+ * theirs. Optional. From one thread. */
+void confine_prepare(const struct confine_rules *r);
+
 /* What executing one program takes: itself, for a script its interpreter, and
  * for what is dynamically linked the loader and the system's folders of
  * libraries. Keeps pointers to path and into itself: do not move it. */

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -300,7 +299,7 @@ clone_rules(struct filter *f, unsigned int bits)
 static void
 signal_rules(struct filter *f, unsigned int bits, int abi)
 {
-	struct scmp_arg_cmp self = int_is(0, (int)getpid());
+	struct scmp_arg_cmp self = int_is(0, CONFINE_PID_MARK);
 
 	if ((bits & CONFINE_FORK) != 0 && abi >= 6) {
 		allow_if(f, SCMP_SYS(kill), NULL, 0);
@@ -331,7 +330,7 @@ static void
 limit_rules(struct filter *f)
 {
 	struct scmp_arg_cmp zero = int_is(0, 0);
-	struct scmp_arg_cmp self = int_is(0, (int)getpid());
+	struct scmp_arg_cmp self = int_is(0, CONFINE_PID_MARK);
 
 	allow_if(f, SCMP_SYS(prlimit64), &zero, 1);
 	allow_if(f, SCMP_SYS(prlimit64), &self, 1);
@@ -418,7 +417,8 @@ build_rules(struct filter *f, unsigned int bits, int abi)
 }
 
 enum err_code
-confine_seccomp(const struct confine_rules *r, int abi, struct err *e)
+confine_filter_build(scmp_filter_ctx *out, unsigned int calls, int abi,
+    struct err *e)
 {
 	struct filter f = { .ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM)) };
 	int result;
@@ -436,14 +436,14 @@ confine_seccomp(const struct confine_rules *r, int abi, struct err *e)
 	/* A binary tree: the filter runs at every call. */
 	if (result == 0)
 		result = seccomp_attr_set(f.ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	build_rules(&f, r->calls, abi);
+	build_rules(&f, calls, abi);
 	if (result == 0)
 		result = f.failed;
-	if (result == 0)
-		result = seccomp_load(f.ctx);
-	seccomp_release(f.ctx);
-	if (result == 0)
+	if (result == 0) {
+		*out = f.ctx;
 		return ERR_OK;
+	}
+	seccomp_release(f.ctx);
 	errno = -result;
 	return err_errno(e, "confinement: seccomp");
 }

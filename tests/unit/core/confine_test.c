@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -326,6 +327,41 @@ test_forbidden_calls(void **state)
 	world_end();
 }
 
+/* Filters are made before the process is there, and once for many: in each,
+ * its own number is right all the same. */
+static int
+call_own(void *arg)
+{
+	struct rlimit now;
+	long self = getpid();
+
+	(void)arg;
+	if (syscall(__NR_kill, self, 0) != 0 ||
+	    syscall(__NR_tgkill, self, self, 0) != 0 ||
+	    syscall(__NR_prlimit64, self, RLIMIT_CORE, NULL, &now) != 0)
+		return GOT_THROUGH + 1;
+	if (syscall(__NR_kill, self - 1, 0) == 0 || errno != EPERM ||
+	    syscall(__NR_kill, 0x7ffffffd, 0) == 0 || errno != EPERM)
+		return REFUSED;
+	return GOT_THROUGH;
+}
+
+static void
+test_own_number(void **state)
+{
+	(void)state;
+	world_make();
+	for (size_t role = 0; role < ROLES; role++)
+		for (int i = 0; i < 2; i++)
+			/* Inside Landlock's scope it may signal all. */
+			if ((roles[role].calls & CONFINE_FORK) == 0)
+				assert_int_equal(run_confined(call_own, NULL,
+						     roles[role].calls,
+						     roles[role].access),
+				    GOT_THROUGH);
+	world_end();
+}
+
 int
 main(void)
 {
@@ -335,6 +371,7 @@ main(void)
 		cmocka_unit_test(test_escapes_on_debian_12),
 		cmocka_unit_test(test_truncate_on_debian_12),
 		cmocka_unit_test(test_forbidden_calls),
+		cmocka_unit_test(test_own_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
