@@ -93,7 +93,8 @@ struct engines_bundle {
 	uint32_t acked_s;    /* since when */
 	uint32_t sent_s;     /* last */
 	uint32_t sent_count; /* how often, one after the other */
-	uint32_t spare[2];
+	uint32_t from;       /* whom it was sent to; see engines_poll */
+	uint32_t spare;
 	union {
 		struct {
 			uint32_t first_sent_s;
@@ -140,6 +141,9 @@ struct engines_poll {
 	struct engines_mark assigned;
 	int64_t serial; /* of the assignment */
 	int64_t now_ms;
+	/* Of its address; 0: unknown. Names are only claimed: what was sent to
+	 * another address is held against nobody. */
+	uint32_t from;
 };
 enum engines_news {
 	ENGINES_NEWS_REJECTING = 1 << 0, /* from now on */

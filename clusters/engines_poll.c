@@ -168,6 +168,13 @@ take_converged(struct engines_engine *e, struct engines_bundle *b,
 	b->sent_count = 0;
 }
 
+/* What was read from the database is from anywhere. */
+static bool
+is_from(const struct engines_bundle *b, uint32_t from)
+{
+	return b->from == from || b->from == 0 || from == 0;
+}
+
 static bool
 is_held(const struct engines_engine *e, const struct engines_bundle *b,
     const struct engines_poll *p)
@@ -175,8 +182,8 @@ is_held(const struct engines_engine *e, const struct engines_bundle *b,
 	int64_t now = seconds(p->now_ms);
 
 	return p->has != NULL && is_sent(b, &p->assigned) &&
-	    b->sent_count >= SENT_FREELY && now >= b->sent_s &&
-	    now * 1000 < engines_retry_ms(e, b);
+	    is_from(b, p->from) && b->sent_count >= SENT_FREELY &&
+	    now >= b->sent_s && now * 1000 < engines_retry_ms(e, b);
 }
 
 int64_t
@@ -323,6 +330,9 @@ count_sent(const struct engines_engine *e, struct engines_bundle *b,
 		b->sent_count = 0;
 		b->flags |= ENGINES_SENT;
 	}
+	if (!is_from(b, p->from))
+		b->sent_count = 0;
+	b->from = p->from;
 	if (b->sent_count == 0)
 		b->first_sent_s = seconds(p->now_ms);
 	if (b->sent_count < UINT32_MAX)

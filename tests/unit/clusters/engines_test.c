@@ -138,6 +138,29 @@ another_bundle_lets_it_try_again(void **arg)
 	engines_free(x.t);
 }
 
+/* Several engines that share a name by mistake; or one that claims another's. */
+static void
+who_is_elsewhere_is_not_held(void **arg)
+{
+	(void)arg;
+	one_open(100);
+	one_assign(1, 1);
+	one_ask(1);
+	one_assign(2, 2);
+	x.p.from = 7;
+	assert_true(one_ask_and_get(1));
+	assert_true(one_ask_and_get(1));
+	assert_false(one_ask_and_get(1));
+	x.p.from = 8;
+	assert_true(one_ask_and_get(1));
+	assert_true(one_ask_and_get(1));
+	assert_false(one_ask_and_get(1));
+	x.p.from = 7;
+	assert_true(one_ask_and_get(1));
+	assert_int_equal(one_state(), ENGINES_STATE_REJECTING);
+	engines_free(x.t);
+}
+
 static void
 what_did_not_get_through_does_not_count(void **arg)
 {
@@ -315,6 +338,7 @@ main(void)
 		cmocka_unit_test(polls_tell_the_state),
 		cmocka_unit_test(storms_are_held),
 		cmocka_unit_test(another_bundle_lets_it_try_again),
+		cmocka_unit_test(who_is_elsewhere_is_not_held),
 		cmocka_unit_test(what_did_not_get_through_does_not_count),
 		cmocka_unit_test(anonymous_ones_are_never_held),
 		cmocka_unit_test(going_back_is_told),
