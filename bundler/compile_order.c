@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #include "bundler/compile_nots.h"
 #include "bundler/rule.h"
@@ -13,8 +14,9 @@
 
 enum {
 	TEXT_MAX = 256 << 20,
-	DEPTH_MAX = 200, /* helpers of helpers */
-	HELPER_MAX = 64  /* bytes of a helper's name */
+	DEPTH_MAX = 200,         /* helpers of helpers */
+	VARIABLES_MAX = 1 << 20, /* of one rule */
+	HELPER_MAX = 64          /* bytes of a helper's name */
 };
 
 /* A rule, its variables counted anew. */
@@ -133,50 +135,88 @@ is_called(const char *text, size_t len, size_t at)
 	return at < len && text[at] == '(';
 }
 
+/* The one word of a function's name that ends in a digit and stands alone: it
+ * need not be called, behind `with` and `as`. A variable of this name keeps it. */
+static bool
+is_builtin(const char *word, size_t len)
+{
+	return len == 6 && memcmp(word, "base64", 6) == 0;
+}
+
 /* ---- variables ---- */
+
+struct variable {
+	size_t number;
+	UT_hash_handle hh; /* by its name, in the text */
+};
 
 struct renaming {
 	const char *text;
 	size_t len;
-	struct {
-		size_t start, len; /* of the first time */
-	} * seen;
-	size_t count;
+	struct variable *seen;
 	bool headed;    /* the rule's name has passed */
 	bool after_dot; /* what comes is a member */
 };
+
+/* Has the rule's name passed before this word? */
+static bool
+pass_head(bool *headed, const char *word, size_t len)
+{
+	bool passed = *headed;
+
+	*headed = passed || len != 7 || memcmp(word, "default", 7) != 0;
+	return passed;
+}
 
 static bool
 is_variable(struct renaming *r, const struct rule_token *t)
 {
 	const char *word = r->text + t->start;
 	bool member = r->after_dot;
-	bool head = !r->headed;
 
 	r->after_dot = t->kind == RULE_DOT;
-	if (t->kind != RULE_WORD)
+	if (t->kind != RULE_WORD || !pass_head(&r->headed, word, t->len))
 		return false;
-	if (head && (t->len != 7 || memcmp(word, "default", 7) != 0))
-		r->headed = true;
-	if (is_local(word, t->len))
-		return true;
-	return !head && !member && is_digit(word[t->len - 1]) &&
-	    !is_called(r->text, r->len, t->start + t->len);
+	/* Whatever a member of input or data is called, it is called so. */
+	if (member || is_builtin(word, t->len))
+		return false;
+	return is_local(word, t->len) ||
+	    (is_digit(word[t->len - 1]) &&
+		!is_called(r->text, r->len, t->start + t->len));
 }
 
-static size_t
-number_of(struct renaming *r, const struct rule_token *t)
+static enum err_code
+number_of(size_t *out, struct renaming *r, const struct rule_token *t,
+    const char *name, struct err *e)
 {
-	for (size_t i = 0; i < r->count; i++) {
-		if (r->seen[i].len == t->len &&
-		    memcmp(r->text + r->seen[i].start, r->text + t->start,
-			t->len) == 0)
-			return i;
+	const char *word = r->text + t->start;
+	struct variable *v;
+
+	HASH_FIND(hh, r->seen, word, t->len, v);
+	if (v == NULL) {
+		if (HASH_COUNT(r->seen) == VARIABLES_MAX)
+			return err_set(e, ERR_LIMIT,
+			    "%s: opa build made a rule of more than %d "
+			    "variables; give the rule less data to work out "
+			    "beforehand, or leave compile.optimize out",
+			    name, VARIABLES_MAX);
+		v = mem_alloc(sizeof *v);
+		v->number = HASH_COUNT(r->seen);
+		HASH_ADD_KEYPTR(hh, r->seen, word, t->len, v);
 	}
-	r->seen = mem_grow(r->seen, r->count + 1, sizeof *r->seen);
-	r->seen[r->count].start = t->start;
-	r->seen[r->count].len = t->len;
-	return r->count++;
+	*out = v->number;
+	return ERR_OK;
+}
+
+static void
+renaming_clear(struct renaming *r)
+{
+	struct variable *v, *next;
+
+	HASH_ITER(hh, r->seen, v, next) {
+		HASH_DEL(r->seen, v);
+		mem_free(v);
+	}
 }
 
 static enum err_code
@@ -194,10 +234,15 @@ write_renamed(struct buf *out, struct renaming *r, const char *name,
 		.line = 1 };
 	while ((code = rule_token_next(&t, s, e)) == ERR_OK &&
 	    t.kind != RULE_END) {
+		size_t number;
+
 		if (!is_variable(r, &t))
 			continue;
+		code = number_of(&number, r, &t, name, e);
+		if (code != ERR_OK)
+			break;
 		buf_add(out, r->text + done, t.start - done);
-		buf_printf(out, "__local%zu__", number_of(r, &t));
+		buf_printf(out, "__local%zu__", number);
 		done = t.start + t.len;
 	}
 	buf_add(out, r->text + done, r->len - done);
@@ -239,7 +284,7 @@ read_piece(struct piece *p, const struct compile_module *m,
 	r.len = strlen(given);
 	buf_init(&text, TEXT_MAX);
 	code = write_renamed(&text, &r, m->name, e);
-	mem_free(r.seen);
+	renaming_clear(&r);
 	if (code != ERR_OK)
 		return code;
 	TRY(buf_check(&text, m->name, e));
@@ -350,11 +395,33 @@ find_helpers(struct ordering *o)
 
 static enum err_code name_helper(struct ordering *o, struct helper *h);
 
+/* Where a rule's own name stands, and names of others: data.a.NAME. */
+struct naming {
+	bool headed, after_dot, in_data;
+};
+
+static bool
+is_name(struct naming *n, const char *text, const struct rule_token *t)
+{
+	const char *word = text + t->start;
+	bool member = n->after_dot;
+
+	n->after_dot = t->kind == RULE_DOT;
+	if (t->kind != RULE_WORD) {
+		n->in_data = n->in_data && n->after_dot;
+		return false;
+	}
+	if (!member)
+		n->in_data = t->len == 4 && memcmp(word, "data", 4) == 0;
+	return !pass_head(&n->headed, word, t->len) || (member && n->in_data);
+}
+
 static enum err_code
 rename_helpers(struct buf *out, struct ordering *o, const struct piece *p)
 {
 	struct rule_scan *s = mem_zalloc(sizeof *s);
 	size_t len = strlen(p->text), done = 0;
+	struct naming names = { 0 };
 	struct rule_token t;
 	enum err_code code;
 
@@ -364,7 +431,7 @@ rename_helpers(struct buf *out, struct ordering *o, const struct piece *p)
 		.line = 1 };
 	while ((code = rule_token_next(&t, s, o->e)) == ERR_OK &&
 	    t.kind != RULE_END) {
-		struct helper *h = t.kind == RULE_WORD
+		struct helper *h = is_name(&names, p->text, &t)
 		    ? find_helper(o, p->text + t.start, t.len)
 		    : NULL;
 

@@ -9,8 +9,9 @@
  * they say, `not` statements that follow each other and rules stand sorted.
  * Nothing else changes. Only for modules as
  * the optimizer writes them: there every rule is named in full (data.a.b), so a
- * word that ends in a digit and is not called and no member is a variable. Pure,
- * any thread. */
+ * word that ends in a digit, is not called, is no rule's name and stands behind
+ * no dot is a variable, and helper rules are members of data. Pure, any thread.
+ */
 
 #include <stddef.h>
 

@@ -132,6 +132,65 @@ meaning_stays(void **state)
 	}
 }
 
+/* What looks like the optimizer's names and is somebody's own. */
+static void
+names_of_others_stay(void **state)
+{
+	static const char *const cases[] = {
+		"package a\n\np if input.__local7__ = \"x\"\n",
+		"package a\n\np if data.__local1__.x\n",
+		"package a\n\n__local7__ if input.x\n",
+		"package a\n\ndefault __local7__ := 1\n",
+		"package a\n\np if input.__not1_2__\n\n"
+		"q if not data.a[input.x].__not1_2__\n",
+		"package a\n\np if input.x with base64.encode as input.y\n",
+		"package a\n\np if q(1) with data.a.f as base64.encode\n",
+	};
+	AUTO_STR made = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		AUTO_STR got = ordered(cases[i]);
+
+		assert_string_equal(got, cases[i]);
+	}
+	/* Beside a helper of that name. */
+	made = ordered("package a\n\np if not data.a.__not1_2__\n\n"
+		       "q if input.__not1_2__\n\n__not1_2__ if input.z\n");
+	assert_non_null(strstr(made, "q if input.__not1_2__\n"));
+	assert_non_null(strstr(made, "p if not data.a.__made_"));
+}
+
+/* Half a million of them, and one more than there may be. */
+static void
+many_variables(void **state)
+{
+	AUTO_BUF text = { 0 };
+	struct compile_module m = { .name = "m.rego", .version = 1 };
+	struct err e = { 0 };
+
+	(void)state;
+	buf_init(&text, 64 << 20);
+	buf_add_str(&text, "package a\n\np if {\n");
+	for (size_t i = 0; i < 1 << 20; i++) {
+		buf_printf(&text, "\tx%zu\n", i);
+		if (i != (1 << 19))
+			continue;
+		{
+			AUTO_STR half = mem_printf("%s}\n", text.data);
+
+			mem_free(ordered(half));
+		}
+	}
+	buf_add_str(&text, "\ty1\n}\n");
+	m.text = text.data;
+	m.len = text.len;
+	assert_int_equal(compile_order(&m, 1, &e), ERR_LIMIT);
+	assert_non_null(strstr(e.text, "m.rego: "));
+	assert_non_null(strstr(e.text, "more than 1048576 variables"));
+	buf_clear(&m.out);
+}
+
 static void
 nots_keep_what_belongs_to_them(void **state)
 {
@@ -326,6 +385,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_become_one),
 		cmocka_unit_test(meaning_stays),
+		cmocka_unit_test(names_of_others_stay),
+		cmocka_unit_test(many_variables),
 		cmocka_unit_test(nots_keep_what_belongs_to_them),
 		cmocka_unit_test(what_opa_wrote_becomes_a_bundle),
 		cmocka_unit_test(what_is_not_understood_is_refused),
