@@ -34,8 +34,9 @@ enum {
 	BUNDLE_FILES_MAX = 1000000
 };
 #define BUNDLE_SIZE_MAX (INT64_C(1) << 30) /* unpacked; engines stop there */
-/* Memory for the data of all bundles of a commit. A value takes some 70 bytes
- * of it, however short its text is. */
+/* Memory for the data of all bundles of a commit; what two of them hold counts
+ * twice. A value takes some 70 bytes of it, however short its text is, and a
+ * file at least 4 KiB. A rule of the commit, whatever is known of it. */
 #define BUNDLE_DOCUMENTS_MAX ((size_t)1 << 30)
 
 struct blob; /* blob.h; shared with a cache */

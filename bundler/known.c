@@ -56,6 +56,7 @@ copy_facts(const struct bundle *b)
 	copy->rego_version = b->rego_version;
 	copy->policies = b->policies;
 	copy->unpacked = b->unpacked;
+	copy->documents = b->documents;
 	copy->root_count = b->root_count;
 	copy->roots = mem_array(b->root_count + 1, sizeof *copy->roots);
 	for (size_t i = 0; i < b->root_count; i++)

@@ -136,11 +136,13 @@ count_document(struct shared_reading *r, const struct source *s, struct err *e)
 	if (atomic_fetch_add(&r->documents, size) + size <=
 	    documents_max(r->p->means))
 		return ERR_OK;
+	/* No name of a file: which one it is that is too much, depends on
+	 * threads. */
 	return err_set(e, ERR_LIMIT,
-	    "%s: with this file the data of the commit's bundles takes more "
-	    "than %zu MiB of memory once it is read, some 70 bytes for each "
-	    "value; keep fewer values in Git",
-	    s->entry->path, BUNDLE_DOCUMENTS_MAX >> 20);
+	    "with this one the data of the commit's bundles takes more than %zu "
+	    "MiB of memory once it is read, some 70 bytes for each value and 4 "
+	    "KiB for each file; keep less data in Git",
+	    BUNDLE_DOCUMENTS_MAX >> 20);
 }
 
 static enum err_code

@@ -512,7 +512,7 @@ data_has_its_memory(void **state)
 		means.documents_max = needed - 1;
 		assert_int_equal(bundle_plan_all_with(&set, t, d, &means, &e),
 		    ERR_LIMIT);
-		assert_non_null(strstr(e.text, "bundle b: b/data.json: "));
+		assert_non_null(strstr(e.text, "bundle b: with this one "));
 		assert_non_null(strstr(e.text, "1024 MiB of memory"));
 	}
 }

@@ -122,6 +122,58 @@ folders_of_one_name(void **state)
 	assert_int_equal(plan_second(twice(1, 1), twice(2, 1)), 1);
 }
 
+/* Two bundles whose data fills the room, and then a commit that changes the
+ * second: it has no more room because the first is known. */
+static const char *
+two_bundles(const char *data)
+{
+	return sh_line(HAND_MADE
+	    "y=$(blob 'bundles:\\n  a: {paths: [a]}\\n  b: {paths: [b]}\\n'); "
+	    "data() { entry 100644 data.json $(blob \"$1\") | object; }; "
+	    "commit $({ entry 40000 a $(data '[1, 2]'); "
+	    "entry 40000 b $(data '%s'); entry 100644 edict.yaml $y; } | "
+	    "object)",
+	    data);
+}
+
+static enum err_code
+plan_within(const char *commit, struct bundle_cache *cache, size_t *documents,
+    struct err *e)
+{
+	const struct bundle_means means = { .threads = 1,
+		.cache = cache,
+		.documents_max = *documents };
+	AUTO(tree, t) = NULL;
+	AUTO(definition, d) = NULL;
+	struct bundle_set set;
+	size_t planned;
+
+	TRY(repo_tree(repo, commit, &t, e));
+	TRY(definition_read(&d, t, e));
+	TRY(known_plan_all(&set, &planned, t, d, &means, e));
+	*documents = set.bundles[0]->documents + set.bundles[1]->documents;
+	bundle_set_clear(&set);
+	return ERR_OK;
+}
+
+static void
+what_is_known_takes_its_room(void **state)
+{
+	AUTO(bundle_cache, cache) = bundle_cache_new(BUNDLE_CACHE_MAX);
+	const char *first = two_bundles("[1]");
+	const char *second = two_bundles("[2, 2]");
+	size_t room = 0, less;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(plan_within(second, NULL, &room, &e), ERR_OK);
+	less = room - 1;
+	assert_int_equal(plan_within(second, NULL, &less, &e), ERR_LIMIT);
+	assert_int_equal(plan_within(first, cache, &room, &e), ERR_OK);
+	assert_int_equal(plan_within(second, cache, &less, &e), ERR_LIMIT);
+	assert_int_equal(plan_within(second, cache, &room, &e), ERR_OK);
+}
+
 static int
 start(void **state)
 {
@@ -151,6 +203,7 @@ main(void)
 		cmocka_unit_test(what_did_not_change_is_known),
 		cmocka_unit_test(folders_out_of_order),
 		cmocka_unit_test(folders_of_one_name),
+		cmocka_unit_test(what_is_known_takes_its_room),
 	};
 
 	return cmocka_run_group_tests(tests, start, end);
