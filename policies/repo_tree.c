@@ -37,6 +37,11 @@ git_source_read(void *arg, const struct tree_entry *entry, struct buf *out,
 	if (rc != 0) {
 		return gitlib_damaged(e, "%s", entry->path);
 	}
+	/* Neither a delta's header nor a size that was known says what it is
+	 * of. */
+	if (git_odb_object_type(object) != GIT_OBJECT_BLOB)
+		return err_set(e, ERR_CORRUPT, "%s: object %s is no file",
+		    entry->path, entry->id);
 	/* The size was promised by the object's header. */
 	if (git_odb_object_size(object) != (size_t)entry->size)
 		return err_set(e, ERR_CORRUPT,

@@ -579,6 +579,47 @@ test_damaged_mirror(void **state)
 	assert_int_equal(b.len, 0);
 }
 
+/* A folder where a file should be; a delta in a pack does not say which it is. */
+static void
+test_tree_for_a_file(void **state)
+{
+	static const char *const folders[] = { "HEAD~1:big", "HEAD:big" };
+	AUTO(repo, r) = NULL;
+	size_t deltas = 0;
+
+	(void)state;
+	sh("git init -q r; cd r; mkdir big; for i in $(seq 200); do "
+	   "echo $i > big/$i; done; git add .; git commit -qm 1; "
+	   "echo x > big/7; git add .; git commit -qm 2");
+	sh("cd r; git rev-parse HEAD~1:big HEAD:big | "
+	   "git pack-objects -q .git/objects/pack/pack; git prune-packed");
+	sh("cd r; git verify-pack -v .git/objects/pack/*.idx > ../packed");
+	r = discovered("r");
+	for (size_t i = 0; i < 2; i++) {
+		const char *id = sh_line("cd r; git rev-parse %s", folders[i]);
+		const char *commit = sh_line(
+		    "cd r; T=$( (printf '100644 data.txt\\0'; echo %s | unhex) "
+		    "| git hash-object -t tree -w --literally --stdin); "
+		    "git commit-tree -m bad $T",
+		    id);
+		AUTO(tree, t) = NULL;
+		AUTO_BUF text = { 0 };
+		struct err e = { 0 };
+		enum err_code code = repo_tree(r, commit, &t, &e);
+
+		/* Deltas have two more columns: depth and base. */
+		if (strcmp(sh_line("grep %s packed | wc -w", id), "7") == 0)
+			deltas++;
+		buf_init(&text, 1 << 20);
+		if (code == ERR_OK)
+			code = tree_read(t, t->entries, &text, &e);
+		assert_int_equal(code, ERR_CORRUPT);
+		assert_non_null(strstr(e.text, "is no file"));
+		assert_int_equal(text.len, 0);
+	}
+	assert_int_equal(deltas, 1);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -600,6 +641,7 @@ main(void)
 		CASE(test_left_overs_are_removed),
 		CASE(test_foreign_repository_is_left_alone),
 		CASE(test_damaged_mirror),
+		CASE(test_tree_for_a_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
