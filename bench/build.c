@@ -76,8 +76,8 @@ build(struct built *out, struct repo *r, const char *commit,
 	list = bundle_jws_files(b);
 	check(jws_sign(&jws, k, b->name, list, b->count, &e), &e);
 	mem_free(list);
-	check(bundle_sign_pack(&out->signed_bytes, out->content.data,
-		  out->content.len, jws.data, jws.len, &e),
+	check(bundle_sign_pack_with(&out->signed_bytes, out->content.data,
+		  out->content.len, jws.data, jws.len, means, &e),
 	    &e);
 	out->files = b->count;
 	out->unpacked = b->unpacked;

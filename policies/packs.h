@@ -8,8 +8,15 @@
  *
  * It only ever says "this is the blob" or "ask libgit2": for loose objects,
  * packs that came later, other versions, more than PACKS_MAX packs, and for
- * whatever looks damaged, so that libgit2 says what is wrong. Each blob is
- * hashed by libgit2, collisions detected, and is the one that was asked for.
+ * whatever looks damaged, so that libgit2 says what is wrong.
+ *
+ * The SHA-1 of each blob is the id that was asked for, so a disk that lies or a
+ * pack that was changed is found out. It is OpenSSL's, which does not look for
+ * the marks of a made-up collision: two texts of one id are told apart where
+ * objects come in, by libgit2 as it indexes what a mirror takes in
+ * (objects_index_pack), and by git itself in a repository that `edict build`
+ * reads.
+ *
  * All of a pack is input from outside and every number in it is checked. One
  * thread at a time; several may have one each. */
 
