@@ -249,15 +249,20 @@ add_tokens(struct catalog *c)
 	c->tokens =
 	    mem_array(json_array_size(c->tokens_rows), sizeof *c->tokens);
 	json_array_foreach(c->tokens_rows, i, row) {
-		struct catalog_token *t = &c->tokens[c->token_count++];
+		struct catalog_token *t = &c->tokens[c->token_count];
 
+		/* A role that this program does not know may do nothing. */
+		if (!scope_role_parse(&t->role, payload_text(row, "role")))
+			continue;
+		c->token_count++;
 		(void)snprintf(t->digest, sizeof t->digest, "%s",
 		    payload_text(row, "digest"));
 		t->name = payload_text(row, "name");
-		t->role = strcmp(payload_text(row, "role"), "admin") == 0
-		    ? CATALOG_ADMIN
-		    : CATALOG_ENGINE;
-		t->cluster = payload_text(row, "cluster");
+		t->scope.clusters = json_object_get(row, "clusters");
+		t->scope.bundles = json_object_get(row, "bundles");
+		t->cluster = scope_only(t->scope.clusters);
+		if (t->cluster == NULL)
+			t->cluster = "";
 		t->expires_ms =
 		    json_integer_value(json_object_get(row, "expires_ms"));
 	}

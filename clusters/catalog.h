@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "clusters/engines.h"
+#include "clusters/scope.h"
 #include "clusters/store.h"
 
 enum { CATALOG_ETAG_SIZE = 80 };
@@ -33,14 +34,13 @@ struct catalog_entry {
 	struct engines_mark mark; /* of the ETag */
 };
 
-enum catalog_role { CATALOG_ADMIN, CATALOG_ENGINE };
-
 struct catalog_token {
 	char digest[STORE_DIGEST_SIZE]; /* SHA-256 of the token */
 	const char *name;
-	enum catalog_role role;
-	const char *cluster; /* an engine's; "": every cluster */
-	int64_t expires_ms;  /* wall clock; 0: never. The caller compares. */
+	enum scope_role role;
+	const char *cluster; /* an engine's; "": the scope tells which */
+	struct scope scope;
+	int64_t expires_ms; /* wall clock; 0: never. The caller compares. */
 };
 
 /* Loads what the store says now; s is a read-only store of the calling thread.

@@ -55,12 +55,15 @@ enum ledger_kind {
 	 *  "error"?:{"code","message"}} → {} */
 	LEDGER_OPERATION = 204,
 
-	/* From http: {"token","peer","action", …arguments} → {"status": 200|202,
+	/* From http: {"token","peer","action", …arguments} → {"status": 200|201|202,
 	 * "body": {…}} where body is what the API answers (docs/api.md), or an
 	 * error reply. An operation is the body itself, but {"operation": …}
-	 * for rollback. Actions: rollback {bundle,to,clusters?,reason,expect?},
+	 * for rollback. The token says what it may: accept and token.* are an
+	 * admin's, the rest a releaser's, and one that is limited moves only
+	 * what lies within its limits. Actions: rollback {bundle,to,clusters?,reason,expect?},
 	 * pin, resume {bundle,clusters?,reason?,expect?}, retest {rev,reason?},
-	 * fetch, suspend, unsuspend, accept {repository,reason?}. */
+	 * fetch, suspend, unsuspend, accept {repository,reason?}, and
+	 * token.create, token.revoke: clusters/ledger_token.h. */
 	LEDGER_ACTION = 220,
 
 	/* From http: what it remembers of engines, so that a restart does not

@@ -5,6 +5,7 @@
 
 #include "clusters/cluster.h"
 #include "clusters/ledger_message.h"
+#include "clusters/ledger_token.h"
 #include "clusters/payload.h"
 #include "clusters/view.h"
 #include "core/clock.h"
@@ -21,7 +22,8 @@ struct action {
 	const char *token, *peer, *name; /* of every action */
 	const char *bundle, *to, *reason, *rev, *repository;
 	const json_t *clusters, *expect;
-	int status; /* what is answered */
+	json_t *allowed; /* owned: clusters, where who asks is limited */
+	int status;      /* what is answered */
 	json_t *body;
 };
 
@@ -39,8 +41,73 @@ check_reason(const struct action *a, bool required, struct err *e)
 	return ERR_OK;
 }
 
+static bool
+within(const struct action *a, const char *cluster)
+{
+	const struct scope s = { a->who.clusters, a->who.bundles };
+
+	return scope_cluster(&s, cluster) && scope_bundle(&s, a->bundle);
+}
+
 static enum err_code
-check_change(const struct action *a, struct err *e)
+no_bundle(const struct action *a, struct err *e)
+{
+	return err_set(e, ERR_NOT_FOUND, "no bundle is called %s", a->bundle);
+}
+
+/* All clusters are all that who asks may know of. */
+static enum err_code
+choose_clusters(struct action *a, struct err *e)
+{
+	struct store_assignments all = { 0 };
+
+	TRY(store_assignments(a->store, NULL, a->bundle, &all, e));
+	a->allowed = json_array();
+	for (size_t i = 0; i < all.count; i++)
+		if (within(a, all.items[i].cluster))
+			json_array_append_new(a->allowed,
+			    json_string(all.items[i].cluster));
+	store_assignments_clear(&all);
+	if (json_array_size(a->allowed) == 0)
+		return no_bundle(a, e);
+	return ERR_OK;
+}
+
+static bool
+is_allowed(const struct action *a, const char *cluster)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(a->allowed, i, item)
+		if (strcmp(json_string_value(item), cluster) == 0)
+			return true;
+	return false;
+}
+
+/* What who asks may not act on looks like what does not exist. */
+static enum err_code
+check_scope(struct action *a, struct err *e)
+{
+	size_t i;
+	json_t *item;
+
+	if (a->who.clusters == NULL && a->who.bundles == NULL)
+		return ERR_OK;
+	TRY(choose_clusters(a, e));
+	if (a->clusters == NULL)
+		a->clusters = a->allowed;
+	json_array_foreach(a->clusters, i, item)
+		if (json_is_string(item) &&
+		    !is_allowed(a, json_string_value(item)))
+			return err_set(e, ERR_NOT_FOUND,
+			    "cluster %s does not have bundle %s",
+			    json_string_value(item), a->bundle);
+	return ERR_OK;
+}
+
+static enum err_code
+check_change(struct action *a, struct err *e)
 {
 	if (a->clusters != NULL && !json_is_array(a->clusters))
 		return err_set(e, ERR_INVALID,
@@ -48,7 +115,7 @@ check_change(const struct action *a, struct err *e)
 	if (a->expect != NULL && !json_is_object(a->expect))
 		return err_set(e, ERR_INVALID,
 		    "expect: has to give a serial for each cluster");
-	return ERR_OK;
+	return check_scope(a, e);
 }
 
 /* format is what the action takes besides token, peer and action, which come
@@ -395,46 +462,82 @@ act_unsuspend(struct action *a, struct err *e)
 	return set_suspended(a, false, e);
 }
 
-static const struct {
-	const char *name;
-	enum err_code (*run)(struct action *a, struct err *e);
-	bool wrapped; /* an operation is answered as {"operation": …} */
-} actions[] = {
-	{ "rollback", act_rollback, true },
-	{ "pin", act_pin, false },
-	{ "resume", act_resume, false },
-	{ "retest", act_retest, false },
-	{ "fetch", act_fetch, false },
-	{ "suspend", act_suspend, false },
-	{ "unsuspend", act_unsuspend, false },
-	{ "accept", act_accept, false },
-};
-
-/* http says who asks, but the token says whether they may. */
 static enum err_code
-check_token(struct action *a, struct err *e)
+act_token_create(struct action *a, struct err *e)
 {
-	TRY(store_check_token(a->store, a->token, &a->who, e));
-	if (a->who.admin)
-		return ERR_OK;
-	return err_set(e, ERR_DENIED,
-	    "token %s may not do this: it is not an "
-	    "admin's",
-	    a->who.name);
+	a->status = 201;
+	return ledger_token_create(a->store, &a->who, a->payload, &a->body, e);
 }
 
 static enum err_code
-run_action(struct action *a, struct err *e)
+act_token_revoke(struct action *a, struct err *e)
 {
-	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
-		if (strcmp(actions[i].name, a->name) != 0)
-			continue;
-		TRY(actions[i].run(a, e));
-		if (actions[i].wrapped && a->status == 202)
-			a->body = json_pack("{s:o}", "operation", a->body);
-		return ERR_OK;
-	}
-	return err_set(e, ERR_INVALID, "unknown action");
+	a->status = 200;
+	return ledger_token_revoke(a->store, &a->who, a->payload, &a->body, e);
+}
+
+enum {
+	ACTION_WRAPPED = 1, /* an operation is answered as {"operation": …} */
+	ACTION_SCOPED = 2   /* keeps to the limits of who asks by itself */
+};
+
+static const struct action_row {
+	const char *name;
+	enum err_code (*run)(struct action *a, struct err *e);
+	enum scope_role role; /* that is needed */
+	unsigned int flags;
+} actions[] = {
+	{ "rollback", act_rollback, SCOPE_RELEASER,
+	    ACTION_WRAPPED | ACTION_SCOPED },
+	{ "pin", act_pin, SCOPE_RELEASER, ACTION_SCOPED },
+	{ "resume", act_resume, SCOPE_RELEASER, ACTION_SCOPED },
+	{ "retest", act_retest, SCOPE_RELEASER, 0 },
+	{ "fetch", act_fetch, SCOPE_RELEASER, 0 },
+	{ "suspend", act_suspend, SCOPE_RELEASER, 0 },
+	{ "unsuspend", act_unsuspend, SCOPE_RELEASER, 0 },
+	{ "accept", act_accept, SCOPE_ADMIN, 0 },
+	{ "token.create", act_token_create, SCOPE_ADMIN, 0 },
+	{ "token.revoke", act_token_revoke, SCOPE_ADMIN, 0 },
+};
+
+static const struct action_row *
+find_action(const char *name)
+{
+	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+		if (strcmp(actions[i].name, name) == 0)
+			return &actions[i];
+	return NULL;
+}
+
+/* http says who asks, but the token says whether they may. */
+static enum err_code
+check_token(struct action *a, const struct action_row *row, struct err *e)
+{
+	enum scope_role needed = row != NULL ? row->role : SCOPE_ADMIN;
+
+	TRY(store_check_token(a->store, a->token, &a->who, e));
+	if (a->who.role < needed)
+		return err_set(e, ERR_DENIED,
+		    "token %s may not do this: it is not %s's", a->who.name,
+		    needed == SCOPE_ADMIN ? "an admin" : "a releaser");
+	if ((a->who.clusters != NULL || a->who.bundles != NULL) &&
+	    (row == NULL || (row->flags & ACTION_SCOPED) == 0))
+		return err_set(e, ERR_DENIED,
+		    "token %s may not do this: it is limited to some clusters "
+		    "or bundles, and this is about all of them",
+		    a->who.name);
+	return ERR_OK;
+}
+
+static enum err_code
+run_action(struct action *a, const struct action_row *row, struct err *e)
+{
+	if (row == NULL)
+		return err_set(e, ERR_INVALID, "unknown action");
+	TRY(row->run(a, e));
+	if ((row->flags & ACTION_WRAPPED) != 0 && a->status == 202)
+		a->body = json_pack("{s:o}", "operation", a->body);
+	return ERR_OK;
 }
 
 enum err_code
@@ -444,6 +547,7 @@ ledger_action(struct ledger_context *c, const json_t *payload, json_t **reply,
 	struct action a = { .store = c->store,
 		.payload = payload,
 		.name = "action" };
+	const struct action_row *row;
 	enum err_code code;
 
 	TRY(read_fields(&a, e, "{s:s, s:s, s:s}", "token", &a.token, "peer",
@@ -451,13 +555,15 @@ ledger_action(struct ledger_context *c, const json_t *payload, json_t **reply,
 	if (strlen(a.peer) > ACTION_PEER_MAX)
 		return err_set(e, ERR_INVALID, "peer: longer than %d bytes",
 		    (int)ACTION_PEER_MAX);
-	code = check_token(&a, e);
-	if (code != ERR_OK) {
+	row = find_action(a.name);
+	code = check_token(&a, row, e);
+	if (code != ERR_OK)
 		log_warn("action.denied", "peer=%s action=%s reason=%s", a.peer,
 		    a.name, e->text);
-		return code;
-	}
-	code = run_action(&a, e);
+	else
+		code = run_action(&a, row, e);
+	store_token_clear(&a.who);
+	json_decref(a.allowed);
 	if (code != ERR_OK)
 		json_decref(a.body);
 	else

@@ -115,6 +115,14 @@ static const char *const migrations[STORE_VERSION] = {
 	" seen_ms INTEGER NOT NULL, facts TEXT NOT NULL,"
 	" PRIMARY KEY (cluster, name));"
 	"CREATE INDEX engines_seen ON engines (seen_ms);",
+	/* What a token is limited to: lists of names, empty for no limit. They
+	 * stand in for the one cluster, which stays for what wrote it. */
+	"ALTER TABLE tokens ADD COLUMN clusters TEXT NOT NULL DEFAULT '[]';"
+	"ALTER TABLE tokens ADD COLUMN bundles TEXT NOT NULL DEFAULT '[]';"
+	"ALTER TABLE tokens ADD COLUMN created_by TEXT NOT NULL"
+	" DEFAULT 'edict';"
+	"UPDATE tokens SET clusters = '[\"' || cluster || '\"]'"
+	" WHERE cluster <> '';",
 };
 
 static enum err_code

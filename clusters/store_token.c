@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusters/payload.h"
 #include "clusters/store_sql.h"
 #include "clusters/store_write.h"
 #include "core/base64.h"
@@ -15,7 +16,7 @@
 #include "core/mem.h"
 #include "signing/digest.h"
 
-enum { TOKEN_BYTES = 32, TOKEN_SIZE = 64, TOKEN_TEXT_MAX = 512 };
+enum { TOKEN_BYTES = 32, TOKEN_SIZE = STORE_TOKEN_SIZE, TOKEN_TEXT_MAX = 512 };
 
 /* What the first start makes, and where it is told. */
 static const struct first_token {
@@ -41,6 +42,20 @@ token_new(char out[TOKEN_SIZE], struct err *e)
 	return ERR_OK;
 }
 
+/* NULL: no limit. */
+static enum err_code
+read_scope(json_t **out, const struct rows *r, int column, struct err *e)
+{
+	json_t *list = NULL;
+
+	TRY(rows_json(r, column, &list, e));
+	if (json_array_size(list) > 0)
+		*out = list;
+	else
+		json_decref(list);
+	return ERR_OK;
+}
+
 /* Found by its digest, compared once more without telling by time how much of
  * it was right. */
 static enum err_code
@@ -49,12 +64,14 @@ find_token(struct store *s, const char *token, const char *role,
 {
 	AUTO_ROWS r = { 0 };
 	char digest[DIGEST_HEX_SIZE];
+	struct store_token found = { 0 };
 	int64_t now = clock_now_ms();
 	enum err_code code;
 
 	digest_hex(digest, token, strnlen(token, TOKEN_TEXT_MAX));
 	code = rows_one(&r, s, e,
-	    "SELECT digest, name, role, expires_ms, revoked_ms FROM tokens"
+	    "SELECT digest, name, role, expires_ms, revoked_ms, clusters,"
+	    " bundles FROM tokens"
 	    " WHERE digest = ?1",
 	    "s", digest);
 	if (code != ERR_OK && code != ERR_NOT_FOUND)
@@ -63,12 +80,28 @@ find_token(struct store *s, const char *token, const char *role,
 	    CRYPTO_memcmp(rows_text(&r, 0), digest, 64) != 0 ||
 	    rows_int(&r, 4) != 0 ||
 	    (rows_int(&r, 3) != 0 && rows_int(&r, 3) <= now) ||
+	    !scope_role_parse(&found.role, rows_text(&r, 2)) ||
 	    (role != NULL && strcmp(rows_text(&r, 2), role) != 0))
 		return err_set(e, ERR_DENIED,
 		    "the token is unknown, expired or revoked");
-	rows_copy(&r, 1, out->name, sizeof out->name);
-	out->admin = strcmp(rows_text(&r, 2), "admin") == 0;
-	return ERR_OK;
+	rows_copy(&r, 1, found.name, sizeof found.name);
+	found.admin = found.role == SCOPE_ADMIN;
+	code = read_scope(&found.clusters, &r, 5, e);
+	if (code == ERR_OK)
+		code = read_scope(&found.bundles, &r, 6, e);
+	if (code == ERR_OK)
+		*out = found;
+	else
+		store_token_clear(&found);
+	return code;
+}
+
+void
+store_token_clear(struct store_token *t)
+{
+	json_decref(t->clusters);
+	json_decref(t->bundles);
+	*t = (struct store_token){ 0 };
 }
 
 enum err_code
@@ -181,13 +214,14 @@ judge_file(struct store *s, const struct first_token *f, const char *path,
     enum token_fate *fate, struct err *e)
 {
 	char *token = NULL;
-	struct store_token found;
+	struct store_token found = { 0 };
 	enum err_code code = file_read_secret(&token, path, e);
 
 	*fate = TOKEN_KEEP;
 	if (code == ERR_OK) {
 		code = find_token(s, token, f->role, &found, e);
 		mem_free_secret(token, strlen(token));
+		store_token_clear(&found);
 		if (code == ERR_DENIED)
 			*fate = TOKEN_ADD;
 		return code == ERR_DENIED ? ERR_OK : code;
@@ -215,4 +249,88 @@ store_make_tokens(struct store *s, const char *data_dir, struct err *e)
 			TRY(make_token(s, &first_tokens[i], path, fate, e));
 	}
 	return ERR_OK;
+}
+
+/* ---- what operators ask for ---- */
+
+static enum err_code
+check_name(struct store *s, const struct store_token_row *row, struct err *e)
+{
+	AUTO_ROWS named = { 0 };
+	AUTO_ROWS all = { 0 };
+
+	TRY(rows_one(&named, s, e,
+	    "SELECT count(*) FROM tokens WHERE name = ?1 AND revoked_ms = 0",
+	    "s", row->name));
+	if (rows_int(&named, 0) > 0)
+		return err_set(e, ERR_CONFLICT,
+		    "there is a token called %s already; revoke it first, or "
+		    "take another name",
+		    row->name);
+	TRY(rows_one(&all, s, e,
+	    "SELECT count(*) FROM tokens WHERE revoked_ms = 0", ""));
+	if (rows_int(&all, 0) >= STORE_TOKENS_MAX)
+		return err_set(e, ERR_LIMIT,
+		    "there are %d tokens already; revoke those that nobody "
+		    "needs",
+		    (int)STORE_TOKENS_MAX);
+	return ERR_OK;
+}
+
+enum err_code
+store_create_token(struct store *s, const struct store_token_row *row,
+    char secret[STORE_TOKEN_SIZE], struct err *e)
+{
+	AUTO_JSON none = json_array();
+	char digest[DIGEST_HEX_SIZE];
+
+	TRY(check_name(s, row, e));
+	TRY(token_new(secret, e));
+	digest_hex(digest, secret, strlen(secret));
+	return sql_run(s, e,
+	    "INSERT INTO tokens (digest, name, role, cluster, created_ms,"
+	    " expires_ms, revoked_ms, clusters, bundles, created_by)"
+	    " VALUES (?1,?2,?3,'',?4,?5,0,?6,?7,?8)",
+	    "sssiijjs", digest, row->name, scope_role_names[row->role],
+	    clock_now_ms(), row->expires_ms,
+	    row->clusters != NULL ? row->clusters : none,
+	    row->bundles != NULL ? row->bundles : none, row->by);
+}
+
+/* Only one that never expires counts: nobody is to be locked out later. */
+static enum err_code
+check_admins(struct store *s, struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+
+	TRY(rows_one(&r, s, e,
+	    "SELECT count(*) FROM tokens WHERE role = 'admin'"
+	    " AND revoked_ms = 0 AND expires_ms = 0",
+	    ""));
+	if (rows_int(&r, 0) > 0)
+		return ERR_OK;
+	return err_set(e, ERR_CONFLICT,
+	    "it is the last admin's token that does not expire; make another "
+	    "first");
+}
+
+enum err_code
+store_revoke_token(struct store *s, const char *name, struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+	int64_t before = store_changes(s);
+	bool admin;
+
+	TRY(rows_one(&r, s, e,
+	    "SELECT count(*) FROM tokens WHERE name = ?1 AND role = 'admin'"
+	    " AND revoked_ms = 0 AND expires_ms = 0",
+	    "s", name));
+	admin = rows_int(&r, 0) > 0;
+	TRY(sql_run(s, e,
+	    "UPDATE tokens SET revoked_ms = ?2 WHERE name = ?1"
+	    " AND revoked_ms = 0",
+	    "si", name, clock_now_ms()));
+	if (store_changes(s) == before)
+		return err_set(e, ERR_NOT_FOUND, "no token is called %s", name);
+	return admin ? check_admins(s, e) : ERR_OK;
 }

@@ -201,9 +201,26 @@ enum err_code
 store_view_tokens(struct store *s, json_t **out, struct err *e)
 {
 	return sql_list(s, e, out,
-	    "SELECT digest, name, role, cluster, expires_ms FROM tokens"
+	    "SELECT digest, name, role, clusters AS \"clusters:json\","
+	    " bundles AS \"bundles:json\", expires_ms FROM tokens"
 	    " WHERE revoked_ms = 0 ORDER BY digest",
 	    "");
+}
+
+enum err_code
+store_view_token_list(struct store *s, const char *after, int64_t now_ms,
+    int64_t limit, json_t **out, struct err *e)
+{
+	return sql_list(s, e, out,
+	    "SELECT digest, name, role, clusters AS \"clusters:json\","
+	    " bundles AS \"bundles:json\", created_ms AS \"created_at:time\","
+	    " created_by, expires_ms AS \"expires_at:time\","
+	    " (expires_ms <> 0 AND expires_ms <= ?2) AS \"expired:bool\""
+	    " FROM tokens WHERE revoked_ms = 0 AND (?1 IS NULL OR"
+	    " (name, digest) > (SELECT name, digest FROM tokens"
+	    "  WHERE digest = ?1))"
+	    " ORDER BY name, digest LIMIT ?3",
+	    "sii", after, now_ms, limit);
 }
 
 enum err_code

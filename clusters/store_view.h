@@ -45,14 +45,19 @@ enum err_code store_view_audit(struct store *s, int64_t before, int64_t limit,
 
 /* For clusters/catalog.c: {"cluster","bundle","revision","sha256","size",
  * "serial","content"} of every assignment, {"bundle","content","sha256"} of
- * every artifact with the content of one, and {"digest","name","role","cluster",
- * "expires_ms"} of every token that is not revoked. */
+ * every artifact with the content of one, and {"digest","name","role",
+ * "clusters","bundles","expires_ms"} of every token that is not revoked. */
 enum err_code store_view_served(struct store *s, json_t **out, struct err *e)
     MUST_CHECK;
 enum err_code store_view_variants(struct store *s, json_t **out, struct err *e)
     MUST_CHECK;
 enum err_code store_view_tokens(struct store *s, json_t **out, struct err *e)
     MUST_CHECK;
+
+/* For people: the same, with what became of them at this time; those after the
+ * token with this digest, sorted by name. */
+enum err_code store_view_token_list(struct store *s, const char *after,
+    int64_t now_ms, int64_t limit, json_t **out, struct err *e) MUST_CHECK;
 
 /* {"sha256","bundle","revision"} of the artifact whose SHA-256 begins so; at
  * most one row. */

@@ -7,6 +7,7 @@
  * assign.c and cluster.c. */
 
 #include "clusters/assign.h"
+#include "clusters/scope.h"
 #include "clusters/store.h"
 
 enum err_code store_begin(struct store *s, struct err *e) MUST_CHECK;
@@ -194,13 +195,34 @@ enum err_code store_forget_engines(struct store *s, int64_t before_ms,
  * are revoked. DENIED: others may read the file. */
 enum err_code store_make_tokens(struct store *s, const char *data_dir,
     struct err *e) MUST_CHECK;
-/* Whose token is this? DENIED: nobody's, expired, or revoked. */
+/* Whose token is this? DENIED: nobody's, expired, or revoked. *out is to be
+ * cleared; clusters and bundles are NULL where they limit nothing. */
 struct store_token {
 	char name[STORE_NAME_SIZE];
-	bool admin;
+	enum scope_role role;
+	bool admin; /* that role */
+	json_t *clusters, *bundles;
 };
 enum err_code store_check_token(struct store *s, const char *token,
     struct store_token *out, struct err *e) MUST_CHECK;
+void store_token_clear(struct store_token *t);
+
+/* Makes a token, whose text is in secret and nowhere else. CONFLICT: a live one
+ * has that name. LIMIT: there are STORE_TOKENS_MAX. */
+enum { STORE_TOKEN_SIZE = 64, STORE_TOKENS_MAX = 10000 };
+struct store_token_row {
+	const char *name, *by;
+	enum scope_role role;
+	const json_t *clusters, *bundles; /* NULL: no limit */
+	int64_t expires_ms;               /* 0: never */
+};
+enum err_code store_create_token(struct store *s,
+    const struct store_token_row *row, char secret[STORE_TOKEN_SIZE],
+    struct err *e) MUST_CHECK;
+/* All that have this name. NOT_FOUND: none. CONFLICT: nobody could administer
+ * the server any more. */
+enum err_code store_revoke_token(struct store *s, const char *name,
+    struct err *e) MUST_CHECK;
 
 /* Adds to the chain: each event's hash covers the one before. */
 struct store_event {

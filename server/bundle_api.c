@@ -8,6 +8,7 @@
 #include "server/engine.h"
 #include "server/poll.h"
 #include "server/reply.h"
+#include "server/sight.h"
 
 enum { JITTER_PERCENT = 10 };
 
@@ -17,7 +18,33 @@ own_cluster(const struct request *r)
 {
 	if (r->token == NULL)
 		return r->service->conf->access.anonymous_cluster;
-	return r->token->role == CATALOG_ADMIN ? "" : r->token->cluster;
+	return r->token->role == SCOPE_ADMIN ? "" : r->token->cluster;
+}
+
+static bool
+may_have(const struct request *r, const char *cluster)
+{
+	if (r->token == NULL)
+		return strcmp(cluster, own_cluster(r)) == 0;
+	return sight_serves(r->token, cluster);
+}
+
+/* Without its cluster's name a bundle is found where only one has it, of those
+ * whose engine this may be. */
+static const struct catalog_entry *
+only_of(const struct request *r, const struct catalog_entry *const *having,
+    size_t count)
+{
+	const struct catalog_entry *found = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!may_have(r, having[i]->cluster))
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = having[i];
+	}
+	return found;
 }
 
 /* What this credential may not read looks like what does not exist. */
@@ -29,12 +56,12 @@ find(const struct request *r, const char *cluster, const char *bundle)
 	const struct catalog_entry *const *having;
 	size_t clusters;
 
-	if (cluster != NULL && own[0] != '\0' && strcmp(cluster, own) != 0)
+	if (cluster != NULL && !may_have(r, cluster))
 		return NULL;
 	if (cluster != NULL || own[0] != '\0')
 		return catalog_find(c, cluster != NULL ? cluster : own, bundle);
 	having = catalog_having(c, bundle, &clusters);
-	return clusters == 1 ? having[0] : NULL;
+	return only_of(r, having, clusters);
 }
 
 /* Assigned to whom this is, but its artifact cannot be read now. */
@@ -49,7 +76,10 @@ is_unreadable(const struct request *r, const char *cluster, const char *bundle)
 		return false;
 	if (cluster == NULL)
 		cluster = own;
-	if (*own != '\0' && strcmp(cluster, own) != 0)
+	if (*cluster != '\0' && !may_have(r, cluster))
+		return false;
+	if (*cluster == '\0' && r->token != NULL &&
+	    scope_is_limited(&r->token->scope))
 		return false;
 	/* Where several clusters have it, the question is at fault. */
 	(void)catalog_having(c, bundle, &clusters);

@@ -8,11 +8,23 @@
 #include "core/mem.h"
 #include "server/page.h"
 #include "server/reply.h"
+#include "server/sight.h"
 
 void
 bundles_api_list(struct request *r)
 {
-	page_reply_list(r, view_bundles);
+	struct page page;
+	struct store *s = NULL;
+	struct err e = { 0 };
+	json_t *body = NULL;
+	enum err_code code = page_read(&page, r, &e);
+
+	if (code == ERR_OK)
+		code = loop_store(&s, r->loop, &e);
+	if (code == ERR_OK)
+		code = sight_list(r, s, &page.view, view_bundles, sight_bundle,
+		    &body, &e);
+	page_reply(r, code, body, &e);
 }
 
 void

@@ -62,6 +62,7 @@ extern const struct cli_command cli_rollback, cli_pin, cli_resume,
 extern const struct cli_command cli_fetch, cli_suspend, cli_unsuspend,
     cli_accept;                                    /* cli_repository.c */
 extern const struct cli_command cli_engine_config; /* cli_engine.c */
+extern const struct cli_command cli_token;         /* cli_token.c */
 extern const struct cli_command cli_man;           /* cli_man.c */
 
 #endif

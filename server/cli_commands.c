@@ -3,6 +3,7 @@
 /* In the order of the overview. */
 const struct cli_command *const cli_commands[] = {
 	&cli_serve,
+	&cli_token,
 	&cli_init,
 	&cli_check,
 	&cli_build,

@@ -2,6 +2,7 @@
 
 #include "server/engines_api.h"
 #include "server/page.h"
+#include "server/sight.h"
 
 void
 clusters_api_list(struct request *r)
@@ -15,7 +16,8 @@ clusters_api_list(struct request *r)
 	if (code == ERR_OK)
 		code = loop_store(&s, r->loop, &e);
 	if (code == ERR_OK)
-		code = view_clusters(s, &page.view, &body, &e);
+		code = sight_list(r, s, &page.view, view_clusters,
+		    sight_cluster, &body, &e);
 	if (code == ERR_OK)
 		code =
 		    engines_api_add(r, s, json_object_get(body, "items"), &e);

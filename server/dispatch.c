@@ -17,76 +17,15 @@
 #include "server/reply.h"
 #include "server/repositories_api.h"
 #include "server/request.h"
+#include "server/routes.h"
+#include "server/sight.h"
 #include "server/status_api.h"
+#include "server/tokens_api.h"
 
-#define GET(pattern, right, handler, query)                 \
-	{                                                   \
-		"GET", pattern, right, handler, query, NULL \
-	}
-#define POST(pattern, action)                                                  \
-	{                                                                      \
-		"POST", pattern, ROUTE_ADMIN, operations_api_ask, NULL, action \
-	}
-#define REPORT(pattern, handler)                            \
-	{                                                   \
-		"POST", pattern, ROUTE_ENGINE, handler, NULL, NULL \
-	}
+#define ROW(id, method, pattern, right, handler, query, action) \
+	{ method, pattern, ROUTE_##right, handler, query, action },
 
-/* clang-format off */
-static const struct route routes[] = {
-	GET("/bundles/{bundle}", ROUTE_ENGINE, bundle_api_get, NULL),
-	GET("/clusters/{cluster}/bundles/{bundle}", ROUTE_ENGINE,
-	    bundle_api_get_of_cluster, NULL),
-
-	REPORT("/status", status_api_status),
-	REPORT("/status/{partition}", status_api_status),
-	REPORT("/clusters/{cluster}/status", status_api_status),
-	REPORT("/clusters/{cluster}/status/{partition}", status_api_status),
-	REPORT("/logs", status_api_logs),
-	REPORT("/logs/{partition}", status_api_logs),
-	REPORT("/clusters/{cluster}/logs", status_api_logs),
-	REPORT("/clusters/{cluster}/logs/{partition}", status_api_logs),
-
-	GET("/healthz", ROUTE_ANYONE, health_api_alive, NULL),
-	GET("/readyz", ROUTE_ANYONE, health_api_ready, NULL),
-	GET("/metrics", ROUTE_ANYONE, metrics_get, NULL),
-
-	GET("/v1/repositories", ROUTE_ADMIN, repositories_api_list,
-	    "limit next"),
-	GET("/v1/repositories/{repo}", ROUTE_ADMIN, repositories_api_get, NULL),
-	POST("/v1/repositories/{repo}/fetch", "fetch"),
-	POST("/v1/repositories/{repo}/suspend", "suspend"),
-	POST("/v1/repositories/{repo}/unsuspend", "unsuspend"),
-	POST("/v1/repositories/{repo}/accept", "accept"),
-
-	GET("/v1/commits", ROUTE_ADMIN, commits_api_list,
-	    "repository limit next"),
-	GET("/v1/commits/{rev}", ROUTE_ADMIN, commits_api_get, NULL),
-	POST("/v1/commits/{rev}/retest", "retest"),
-
-	GET("/v1/bundles", ROUTE_ADMIN, bundles_api_list, "limit next"),
-	GET("/v1/bundles/{bundle}", ROUTE_ADMIN, bundles_api_get, NULL),
-	GET("/v1/bundles/{bundle}/diff", ROUTE_ADMIN, diff_api_get, "from to"),
-	GET("/v1/bundles/{bundle}/revisions", ROUTE_ADMIN,
-	    bundles_api_revisions, "limit next"),
-	GET("/v1/bundles/{bundle}/revisions/{rev}", ROUTE_ADMIN,
-	    bundles_api_revision, NULL),
-	GET("/v1/bundles/{bundle}/revisions/{rev}/bundle.tar.gz", ROUTE_ADMIN,
-	    bundles_api_artifact, NULL),
-	POST("/v1/bundles/{bundle}/rollback", "rollback"),
-	POST("/v1/bundles/{bundle}/pin", "pin"),
-	POST("/v1/bundles/{bundle}/resume", "resume"),
-
-	GET("/v1/operations/{id}", ROUTE_ADMIN, operations_api_get, NULL),
-	GET("/v1/clusters", ROUTE_ADMIN, clusters_api_list, "limit next"),
-	GET("/v1/clusters/{cluster}", ROUTE_ADMIN, clusters_api_get, NULL),
-	GET("/v1/clusters/{cluster}/engines", ROUTE_ADMIN, engines_api_list,
-	    "limit next state"),
-	GET("/v1/audit", ROUTE_ADMIN, audit_api_list, "limit next"),
-	GET("/v1/keys", ROUTE_ADMIN, keys_api_list, NULL),
-	{ 0 }
-};
-/* clang-format on */
+static const struct route routes[] = { ROUTES(ROW){ 0 } };
 
 /* Below /v1 nobody without the right credential learns what there is. */
 static enum route_right
@@ -94,7 +33,7 @@ right_needed(const struct request *r, enum route_result found)
 {
 	if (found == ROUTE_FOUND)
 		return r->match->route->right;
-	return strncmp(r->url, "/v1/", 4) == 0 ? ROUTE_ADMIN : ROUTE_ANYONE;
+	return strncmp(r->url, "/v1/", 4) == 0 ? ROUTE_VIEWER : ROUTE_ANYONE;
 }
 
 static bool
@@ -102,6 +41,39 @@ anonymous_may(const struct request *r, enum route_right right)
 {
 	return right == ROUTE_ENGINE &&
 	    r->service->conf->access.anonymous_cluster != NULL;
+}
+
+/* The role and, if need be, that it is not limited. */
+static bool
+has_right(struct request *r, enum route_right right)
+{
+	static const struct {
+		enum scope_role role;
+		bool whole;
+		const char *whose;
+	} rows[] = {
+		[ROUTE_ENGINE] = { SCOPE_ENGINE, false, "an engine" },
+		[ROUTE_VIEWER] = { SCOPE_VIEWER, false, "an operator" },
+		[ROUTE_WHOLE_VIEWER] = { SCOPE_VIEWER, true, "an operator" },
+		[ROUTE_RELEASER] = { SCOPE_RELEASER, false, "a releaser" },
+		[ROUTE_WHOLE_RELEASER] = { SCOPE_RELEASER, true, "a releaser" },
+		[ROUTE_ADMIN] = { SCOPE_ADMIN, true, "an admin" },
+	};
+	enum scope_role role = r->token->role;
+	bool good = right == ROUTE_ENGINE
+	    ? role == SCOPE_ENGINE || role == SCOPE_ADMIN
+	    : role >= rows[right].role;
+
+	if (!good)
+		reply_fault(r, 403, "denied", "this needs %s's credential",
+		    rows[right].whose);
+	else if (rows[right].whole && scope_is_limited(&r->token->scope))
+		reply_fault(r, 403, "denied",
+		    "this credential is limited to some clusters or bundles, "
+		    "and this is about all of them");
+	else
+		return true;
+	return false;
 }
 
 /* False when the reply is on its way already. */
@@ -122,6 +94,10 @@ admit(struct request *r, enum route_right right)
 	    clock_now_ms());
 	if (who == AUTH_NONE && anonymous_may(r, right))
 		return true;
+	/* What was asked with a good credential is answered, even if it was
+	 * to revoke that. */
+	if (who != AUTH_KNOWN && r->waited && r->asked)
+		return true;
 	if (who != AUTH_KNOWN) {
 		reply_fault(r, 401, "denied", "%s",
 		    who == AUTH_NONE
@@ -129,12 +105,7 @@ admit(struct request *r, enum route_right right)
 			: "this credential is not valid");
 		return false;
 	}
-	if (right == ROUTE_ADMIN && r->token->role != CATALOG_ADMIN) {
-		reply_fault(r, 403, "denied",
-		    "this needs an operator's credential");
-		return false;
-	}
-	return true;
+	return has_right(r, right);
 }
 
 static enum MHD_Result
@@ -204,7 +175,7 @@ count(const struct request *r, enum route_right right)
 		if (polls[i].status == r->status)
 			which = polls[i].counter;
 	counters_add(r->service->counters,
-	    right == ROUTE_ADMIN ? COUNTER_API : which, 1);
+	    right >= ROUTE_VIEWER ? COUNTER_API : which, 1);
 }
 
 void
@@ -220,7 +191,7 @@ dispatch(struct request *r)
 	if (admit(r, right)) {
 		if (found != ROUTE_FOUND)
 			reply_lost(r, found);
-		else if (check_query(r))
+		else if (check_query(r) && sight_admit(r))
 			match.route->handler(r);
 	}
 	count(r, right);

@@ -69,7 +69,7 @@ engine_read(struct engine *out, const struct request *r,
 
 	*out = (struct engine){
 		.tracked = !request_is_head(r) &&
-		    (r->token == NULL || r->token->role == CATALOG_ENGINE),
+		    (r->token == NULL || r->token->role == SCOPE_ENGINE),
 		.revision = entry->revision,
 		.poll = {
 			.cluster = entry->cluster,

@@ -172,7 +172,7 @@ is_operator(struct request *r)
 	return c != NULL &&
 	    auth_check(&token, c, request_header(r, "Authorization"),
 		clock_now_ms()) == AUTH_KNOWN &&
-	    token->role == CATALOG_ADMIN;
+	    token->role >= SCOPE_VIEWER && !scope_is_limited(&token->scope);
 }
 
 void

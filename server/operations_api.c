@@ -3,20 +3,46 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
+#include "clusters/payload.h"
 #include "server/page.h"
 #include "server/reply.h"
+#include "server/sight.h"
+
+/* What others asked for may name what this credential does not reach. */
+static bool
+may_see(const struct request *r, const json_t *operation)
+{
+	const char *by = payload_text(operation, "by");
+
+	return !sight_is_limited(r) ||
+	    (by != NULL && strcmp(by, r->token->name) == 0);
+}
 
 void
 operations_api_get(struct request *r)
 {
-	page_reply_one(r, view_operation, route_param(r->match, "id"));
+	const char *id = route_param(r->match, "id");
+	struct store *s = NULL;
+	struct err e = { 0 };
+	json_t *body = NULL;
+	enum err_code code = loop_store(&s, r->loop, &e);
+
+	if (code == ERR_OK)
+		code = view_operation(s, id, &body, &e);
+	if (code == ERR_OK && !may_see(r, body)) {
+		json_decref(body);
+		code =
+		    err_set(&e, ERR_NOT_FOUND, "no operation is called %s", id);
+	}
+	page_reply(r, code, body, &e);
 }
 
 /* What the path says, under the ledger's names. */
-static const char *const subjects[][2] = {
-	{ "/v1/bundles/", "bundle" },
-	{ "/v1/commits/", "rev" },
-	{ "/v1/repositories/", "repo" },
+static const char *const subjects[][3] = {
+	{ "/v1/bundles/", "bundle", "bundle" },
+	{ "/v1/commits/", "rev", "rev" },
+	{ "/v1/repositories/", "repo", "repository" },
+	{ "/v1/tokens/", "token", "name" },
 };
 
 /* The fields of the body; an empty one is an empty object. */
@@ -56,8 +82,7 @@ add_subject(json_t *payload, const struct request *r, struct err *e)
 {
 	for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++) {
 		const char *name = subjects[i][1];
-		const char *field = strcmp(name, "repo") == 0 ? "repository"
-							      : name;
+		const char *field = subjects[i][2];
 
 		if (strncmp(r->match->route->pattern, subjects[i][0],
 			strlen(subjects[i][0])) != 0)
@@ -123,7 +148,7 @@ answer(struct request *r)
 	}
 	if (json_unpack(r->reply->payload, "{s:i, s:o !}", "status", &status,
 		"body", &body) != 0 ||
-	    (status != 200 && status != 202)) {
+	    (status != 200 && status != 201 && status != 202)) {
 		reply_fault(r, 500, "corrupt",
 		    "the ledger's answer makes no sense");
 		return;

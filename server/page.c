@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/reply.h"
+#include "server/sight.h"
 
 static enum err_code
 read_limit(int64_t *out, const char *text, struct err *e)
@@ -39,6 +40,8 @@ page_reply(struct request *r, enum err_code code, json_t *body,
     const struct err *e)
 {
 	loop_store_failed(r->loop, code);
+	if (code == ERR_OK)
+		sight_filter(r, body);
 	reply_view(r, code, body, e);
 }
 

@@ -28,7 +28,8 @@ void page_reply_one(struct request *r,
 	struct err *e),
     const char *word);
 
-/* The result of a view that was called on the loop's store. */
+/* The result of a view that was called on the loop's store, without what is not
+ * to be seen (server/sight.h). */
 void page_reply(struct request *r, enum err_code code, json_t *body,
     const struct err *e);
 

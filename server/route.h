@@ -4,7 +4,7 @@
 /* Which handler a request is for: a table of methods and patterns, the right
  * each needs, and the query parameters it takes. A pattern is literal segments
  * and {names}; what fills a name is decoded once, here, and checked for its
- * kind: {bundle}, {cluster} and {repo} are names as spec_is_name has them,
+ * kind: {bundle}, {cluster}, {repo} and {token} are names as spec_is_name has them,
  * {id} is a number, {rev} and {partition} any text. What cannot be a name names nothing, so it
  * is not found. Pure; any thread. */
 
@@ -16,6 +16,10 @@
 enum route_right {
 	ROUTE_ANYONE,
 	ROUTE_ENGINE, /* an engine, an admin, or the anonymous cluster's */
+	ROUTE_VIEWER, /* any operator, limited to what it may see */
+	ROUTE_WHOLE_VIEWER,   /* one without limits */
+	ROUTE_RELEASER,       /* may act on what lies within its limits */
+	ROUTE_WHOLE_RELEASER, /* one without limits */
 	ROUTE_ADMIN
 };
 
@@ -29,12 +33,13 @@ enum {
 struct request;
 
 struct route {
-	const char *method;  /* "GET" (which stands for HEAD too) or "POST" */
+	const char
+	    *method; /* "GET" (which stands for HEAD too), "POST", "DELETE" */
 	const char *pattern; /* NULL ends the table */
 	enum route_right right;
 	void (*handler)(struct request *r);
 	const char *query;  /* parameters it takes: "limit next", or NULL */
-	const char *action; /* of POSTs: what the ledger is asked */
+	const char *action; /* of POST and DELETE: what the ledger is asked */
 };
 
 struct route_match {

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "server/engine.h"
 #include "server/reply.h"
+#include "server/sight.h"
 #include "server/status_read.h"
 
 enum { STATUS_BUNDLES_MAX = 256 }; /* looked at, of one report */
@@ -25,7 +26,8 @@ likely_cluster(const struct request *r, const char *name)
 	for (size_t i = 0; i < catalog_count(c); i++) {
 		const char *cluster = catalog_at(c, i)->cluster;
 
-		if (last != NULL && strcmp(last, cluster) == 0)
+		if ((last != NULL && strcmp(last, cluster) == 0) ||
+		    (r->token != NULL && !sight_serves(r->token, cluster)))
 			continue;
 		last = cluster;
 		clusters++;
@@ -62,6 +64,7 @@ cluster_of(struct request *r, const char *name)
 	else if (*own == '\0')
 		cluster = likely_cluster(r, name);
 	if (cluster != NULL && (*own == '\0' || strcmp(own, cluster) == 0) &&
+	    (r->token == NULL || sight_serves(r->token, cluster)) &&
 	    is_served(r, cluster))
 		return cluster;
 	reply_fault(r, 404, "not_found",

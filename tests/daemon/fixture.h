@@ -141,6 +141,14 @@ const json_t *daemon_at(const json_t *j, const char *path);
 const char *daemon_text(const json_t *j, const char *path);
 int64_t daemon_number(const json_t *j, const char *path);
 
+/* The text of a new token: fields as POST /v1/tokens takes them. */
+const char *daemon_token(const char *fields);
+
+/* Bundles authz and billing; clusters prod-eu with both, prod-us with authz,
+ * test with billing. The server with that, when all of it is served. */
+const char *daemon_estate(int n);
+void daemon_start_estate(const char *rev);
+
 /* ---- waiting ---- */
 
 int64_t daemon_now_ms(void);

@@ -156,11 +156,11 @@ test_tokens(void **state)
 	digest_hex(digest, w.admin, strlen(w.admin));
 	t = catalog_token(c, digest);
 	assert_non_null(t);
-	assert_int_equal(t->role, CATALOG_ADMIN);
+	assert_int_equal(t->role, SCOPE_ADMIN);
 	digest_hex(digest, w.engine, strlen(w.engine));
 	t = catalog_token(c, digest);
 	assert_non_null(t);
-	assert_int_equal(t->role, CATALOG_ENGINE);
+	assert_int_equal(t->role, SCOPE_ENGINE);
 	assert_string_equal(t->cluster, "");
 	assert_null(catalog_token(c, w.engine));
 	assert_null(catalog_token(c, ""));
