@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "bundler/compile_nots.h"
+#include "bundler/compile_variables.h"
 #include "bundler/rule.h"
 #include "bundler/rule_token.h"
 #include "core/mem.h"
@@ -14,9 +14,8 @@
 
 enum {
 	TEXT_MAX = 256 << 20,
-	DEPTH_MAX = 200,         /* helpers of helpers */
-	VARIABLES_MAX = 1 << 20, /* of one rule */
-	HELPER_MAX = 64          /* bytes of a helper's name */
+	DEPTH_MAX = 200, /* helpers of helpers */
+	HELPER_MAX = 64  /* bytes of a helper's name */
 };
 
 /* A rule, its variables counted anew. */
@@ -29,6 +28,7 @@ struct piece {
 
 struct part { /* a module */
 	char *package;
+	struct rule_list rules;
 	struct piece *pieces;
 	size_t count;
 };
@@ -47,6 +47,8 @@ struct ordering {
 	struct helper *helpers; /* sorted by name */
 	size_t helper_count;
 	size_t depth;
+	const char *namespace;
+	uint64_t first; /* number of a rule's first variable */
 	struct err *e;
 };
 
@@ -59,6 +61,7 @@ ordering_clear(struct ordering *o)
 			mem_free(o->parts[i].pieces[k].finished);
 		}
 		mem_free(o->parts[i].pieces);
+		rule_list_clear(&o->parts[i].rules);
 		mem_free(o->parts[i].package);
 	}
 	mem_free(o->parts);
@@ -82,39 +85,14 @@ is_word(char c)
 	    (c >= 'A' && c <= 'Z');
 }
 
-/* "__local3__", "__local3__12". */
-static bool
-is_local(const char *word, size_t len)
-{
-	static const char prefix[] = "__local";
-	size_t i = sizeof prefix - 1;
-
-	if (len < sizeof prefix || memcmp(word, prefix, i) != 0 ||
-	    !is_digit(word[i]))
-		return false;
-	while (i < len && is_digit(word[i]))
-		i++;
-	if (len < i + 2 || word[i] != '_' || word[i + 1] != '_')
-		return false;
-	for (i += 2; i < len; i++) {
-		if (!is_digit(word[i]))
-			return false;
-	}
-	return true;
-}
-
 /* "__not1_4_6__" */
 static bool
 is_helper(const char *word, size_t len)
 {
-	size_t i = 2;
+	size_t i = 5;
 
-	if (len < 6 || len >= HELPER_MAX || memcmp(word, "__", 2) != 0 ||
-	    memcmp(word + len - 2, "__", 2) != 0 || is_local(word, len))
-		return false;
-	while (i < len && word[i] >= 'a' && word[i] <= 'z')
-		i++;
-	if (i == 2 || !is_digit(word[i]))
+	if (len < 8 || len >= HELPER_MAX || memcmp(word, "__not", 5) != 0 ||
+	    memcmp(word + len - 2, "__", 2) != 0 || !is_digit(word[i]))
 		return false;
 	for (; i < len; i++) {
 		if (!is_digit(word[i]) && word[i] != '_')
@@ -123,141 +101,19 @@ is_helper(const char *word, size_t len)
 	return true;
 }
 
-/* base64.encode( is a call though its first word looks like a variable. */
-static bool
-is_called(const char *text, size_t len, size_t at)
+/* Where a rule's own name begins. */
+static const char *
+head_of(const char *text)
 {
-	while (at + 1 < len && text[at] == '.' && is_word(text[at + 1])) {
-		at++;
-		while (at < len && is_word(text[at]))
-			at++;
-	}
-	return at < len && text[at] == '(';
-}
-
-/* The one word of a function's name that ends in a digit and stands alone: it
- * need not be called, behind `with` and `as`. A variable of this name keeps it. */
-static bool
-is_builtin(const char *word, size_t len)
-{
-	return len == 6 && memcmp(word, "base64", 6) == 0;
-}
-
-/* ---- variables ---- */
-
-struct variable {
-	size_t number;
-	UT_hash_handle hh; /* by its name, in the text */
-};
-
-struct renaming {
-	const char *text;
-	size_t len;
-	struct variable *seen;
-	bool headed;    /* the rule's name has passed */
-	bool after_dot; /* what comes is a member */
-};
-
-/* Has the rule's name passed before this word? */
-static bool
-pass_head(bool *headed, const char *word, size_t len)
-{
-	bool passed = *headed;
-
-	*headed = passed || len != 7 || memcmp(word, "default", 7) != 0;
-	return passed;
-}
-
-static bool
-is_variable(struct renaming *r, const struct rule_token *t)
-{
-	const char *word = r->text + t->start;
-	bool member = r->after_dot;
-
-	r->after_dot = t->kind == RULE_DOT;
-	if (t->kind != RULE_WORD || !pass_head(&r->headed, word, t->len))
-		return false;
-	/* Whatever a member of input or data is called, it is called so. */
-	if (member || is_builtin(word, t->len))
-		return false;
-	return is_local(word, t->len) ||
-	    (is_digit(word[t->len - 1]) &&
-		!is_called(r->text, r->len, t->start + t->len));
-}
-
-static enum err_code
-number_of(size_t *out, struct renaming *r, const struct rule_token *t,
-    const char *name, struct err *e)
-{
-	const char *word = r->text + t->start;
-	struct variable *v;
-
-	HASH_FIND(hh, r->seen, word, t->len, v);
-	if (v == NULL) {
-		if (HASH_COUNT(r->seen) == VARIABLES_MAX)
-			return err_set(e, ERR_LIMIT,
-			    "%s: opa build made a rule of more than %d "
-			    "variables; give the rule less data to work out "
-			    "beforehand, or leave compile.optimize out",
-			    name, VARIABLES_MAX);
-		v = mem_alloc(sizeof *v);
-		v->number = HASH_COUNT(r->seen);
-		HASH_ADD_KEYPTR(hh, r->seen, word, t->len, v);
-	}
-	*out = v->number;
-	return ERR_OK;
-}
-
-static void
-renaming_clear(struct renaming *r)
-{
-	struct variable *v, *next;
-
-	HASH_ITER(hh, r->seen, v, next) {
-		HASH_DEL(r->seen, v);
-		mem_free(v);
-	}
-}
-
-static enum err_code
-write_renamed(struct buf *out, struct renaming *r, const char *name,
-    struct err *e)
-{
-	struct rule_scan *s = mem_zalloc(sizeof *s);
-	struct rule_token t;
-	enum err_code code;
-	size_t done = 0;
-
-	*s = (struct rule_scan){ .name = name,
-		.text = r->text,
-		.len = r->len,
-		.line = 1 };
-	while ((code = rule_token_next(&t, s, e)) == ERR_OK &&
-	    t.kind != RULE_END) {
-		size_t number;
-
-		if (!is_variable(r, &t))
-			continue;
-		code = number_of(&number, r, &t, name, e);
-		if (code != ERR_OK)
-			break;
-		buf_add(out, r->text + done, t.start - done);
-		buf_printf(out, "__local%zu__", number);
-		done = t.start + t.len;
-	}
-	buf_add(out, r->text + done, r->len - done);
-	mem_free(s);
-	return code;
+	return strncmp(text, "default ", 8) == 0 ? text + 8 : text;
 }
 
 static void
 find_head(struct piece *p)
 {
-	const char *word = p->text;
+	const char *word = head_of(p->text);
 	size_t len = 0;
 
-	if (strncmp(word, "default ", 8) == 0)
-		word += 8;
 	while (is_word(word[len]))
 		len++;
 	if (is_helper(word, len))
@@ -268,12 +124,10 @@ find_head(struct piece *p)
  * in which they come. */
 static enum err_code
 read_piece(struct piece *p, const struct compile_module *m,
-    const struct rule *rule, struct err *e)
+    const struct rule *rule, uint64_t first, struct err *e)
 {
 	AUTO_STR given = mem_strndup(m->text + rule->start, rule->len);
-	struct renaming r = { .text = given };
 	AUTO_BUF text = { 0 };
-	enum err_code code;
 
 	p->is_import = rule->kind == RULE_IMPORT;
 	if (p->is_import) {
@@ -281,15 +135,13 @@ read_piece(struct piece *p, const struct compile_module *m,
 		return ERR_OK;
 	}
 	compile_sort_nots(given, true);
-	r.len = strlen(given);
 	buf_init(&text, TEXT_MAX);
-	code = write_renamed(&text, &r, m->name, e);
-	renaming_clear(&r);
-	if (code != ERR_OK)
-		return code;
+	TRY(compile_count_variables(&text, given, strlen(given), first, m->name,
+	    e));
 	TRY(buf_check(&text, m->name, e));
 	p->text = buf_steal(&text, NULL);
-	find_head(p);
+	if (m->kind == COMPILE_HELPERS)
+		find_head(p);
 	return ERR_OK;
 }
 
@@ -302,23 +154,38 @@ without_blanks(const char *text, size_t len)
 }
 
 static enum err_code
-read_part(struct part *p, const struct compile_module *m, struct err *e)
+read_rules(struct ordering *o, struct part *p, const struct compile_module *m)
 {
-	struct rule_list rules = { 0 };
-	enum err_code code =
-	    rule_read(&rules, m->name, m->text, m->len, m->version, e);
-	size_t end;
+	if (memchr(m->text, '\0', m->len) != NULL)
+		return err_set(o->e, ERR_INVALID,
+		    "%s: opa build wrote a NUL byte", m->name);
+	if (m->kind == COMPILE_SOURCE) {
+		compile_pass_names(&o->first, m->text, m->len, false);
+		return ERR_OK;
+	}
+	TRY(rule_read(&p->rules, m->name, m->text, m->len, m->version, o->e));
+	for (size_t i = 0; i < p->rules.count; i++) {
+		const char *head = head_of(m->text + p->rules.items[i].start);
 
-	if (code != ERR_OK)
-		return code;
-	end = rules.count > 0 ? rules.items[0].start : m->len;
+		compile_pass_names(&o->first, head,
+		    m->len - (size_t)(head - m->text), true);
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+read_part(const struct ordering *o, struct part *p,
+    const struct compile_module *m)
+{
+	const struct rule_list *rules = &p->rules;
+	size_t end = rules->count > 0 ? rules->items[0].start : m->len;
+
 	p->package = mem_strndup(m->text, without_blanks(m->text, end));
-	p->pieces = mem_array(rules.count + 1, sizeof *p->pieces);
-	for (; code == ERR_OK && p->count < rules.count; p->count++)
-		code = read_piece(&p->pieces[p->count], m,
-		    &rules.items[p->count], e);
-	rule_list_clear(&rules);
-	return code;
+	p->pieces = mem_array(rules->count + 1, sizeof *p->pieces);
+	for (; p->count < rules->count; p->count++)
+		TRY(read_piece(&p->pieces[p->count], m, &rules->items[p->count],
+		    o->first, o->e));
+	return ERR_OK;
 }
 
 /* ---- helpers ---- */
@@ -395,25 +262,77 @@ find_helpers(struct ordering *o)
 
 static enum err_code name_helper(struct ordering *o, struct helper *h);
 
-/* Where a rule's own name stands, and names of others: data.a.NAME. */
+/* How much of data.NAMESPACE or data["NAMESPACE"] has passed. */
+enum place {
+	PLACE_NONE,
+	PLACE_DATA,
+	PLACE_OPEN,
+	PLACE_INSIDE,
+	PLACE_NAMESPACE
+};
+
 struct naming {
-	bool headed, after_dot, in_data;
+	const char *namespace;
+	bool headed, after_dot;
+	enum place place;
 };
 
 static bool
-is_name(struct naming *n, const char *text, const struct rule_token *t)
+says(const struct rule_token *t, const char *text, size_t around)
 {
-	const char *word = text + t->start;
-	bool member = n->after_dot;
+	size_t len = strlen(text);
 
-	n->after_dot = t->kind == RULE_DOT;
-	if (t->kind != RULE_WORD) {
-		n->in_data = n->in_data && n->after_dot;
-		return false;
+	return t->len == len + 2 * around &&
+	    memcmp(t->text + around, text, len) == 0;
+}
+
+static enum place
+next_place(const struct naming *n, const struct rule_token *t)
+{
+	enum place p = n->place;
+
+	switch (t->kind) {
+	case RULE_WORD:
+		if (!n->after_dot)
+			return says(t, "data", 0) ? PLACE_DATA : PLACE_NONE;
+		return p == PLACE_DATA && says(t, n->namespace, 0)
+		    ? PLACE_NAMESPACE
+		    : PLACE_NONE;
+	case RULE_DOT:
+		return p == PLACE_DATA || p == PLACE_NAMESPACE ? p : PLACE_NONE;
+	case RULE_OPEN:
+		return p == PLACE_DATA && says(t, "[", 0) ? PLACE_OPEN
+							  : PLACE_NONE;
+	case RULE_TEXT:
+		return p == PLACE_OPEN && says(t, n->namespace, 1)
+		    ? PLACE_INSIDE
+		    : PLACE_NONE;
+	case RULE_CLOSE:
+		return p == PLACE_INSIDE ? PLACE_NAMESPACE : PLACE_NONE;
+	case RULE_END:
+	case RULE_NUMBER:
+	case RULE_MIDDLE:
+	case RULE_SEMICOLON:
+	case RULE_OPERATOR:
+	default:
+		return PLACE_NONE;
 	}
-	if (!member)
-		n->in_data = t->len == 4 && memcmp(word, "data", 4) == 0;
-	return !pass_head(&n->headed, word, t->len) || (member && n->in_data);
+}
+
+/* Is it one that a helper may have: a rule's own name, or the member of the
+ * namespace? */
+static bool
+is_name(struct naming *n, const struct rule_token *t, bool of_helper)
+{
+	bool member = n->after_dot && n->place == PLACE_NAMESPACE;
+
+	n->place = next_place(n, t);
+	n->after_dot = t->kind == RULE_DOT;
+	if (t->kind != RULE_WORD)
+		return false;
+	if (!compile_pass_head(&n->headed, t->text, t->len))
+		return of_helper;
+	return member;
 }
 
 static enum err_code
@@ -421,7 +340,7 @@ rename_helpers(struct buf *out, struct ordering *o, const struct piece *p)
 {
 	struct rule_scan *s = mem_zalloc(sizeof *s);
 	size_t len = strlen(p->text), done = 0;
-	struct naming names = { 0 };
+	struct naming names = { .namespace = o->namespace };
 	struct rule_token t;
 	enum err_code code;
 
@@ -431,7 +350,7 @@ rename_helpers(struct buf *out, struct ordering *o, const struct piece *p)
 		.line = 1 };
 	while ((code = rule_token_next(&t, s, o->e)) == ERR_OK &&
 	    t.kind != RULE_END) {
-		struct helper *h = is_name(&names, p->text, &t)
+		struct helper *h = is_name(&names, &t, p->head[0] != '\0')
 		    ? find_helper(o, p->text + t.start, t.len)
 		    : NULL;
 
@@ -573,19 +492,27 @@ static enum err_code
 order(struct ordering *o, struct compile_module *modules)
 {
 	for (size_t i = 0; i < o->count; i++)
-		TRY(read_part(&o->parts[i], &modules[i], o->e));
+		TRY(read_rules(o, &o->parts[i], &modules[i]));
+	for (size_t i = 0; i < o->count; i++) {
+		if (modules[i].kind != COMPILE_SOURCE)
+			TRY(read_part(o, &o->parts[i], &modules[i]));
+	}
 	find_helpers(o);
 	TRY(finish_pieces(o));
-	for (size_t i = 0; i < o->count; i++)
-		TRY(write_part(&modules[i], &o->parts[i], o->e));
+	for (size_t i = 0; i < o->count; i++) {
+		if (modules[i].kind != COMPILE_SOURCE)
+			TRY(write_part(&modules[i], &o->parts[i], o->e));
+	}
 	return ERR_OK;
 }
 
 enum err_code
-compile_order(struct compile_module *modules, size_t count, struct err *e)
+compile_order(struct compile_module *modules, size_t count,
+    const char *namespace, struct err *e)
 {
 	struct ordering o = { .parts = mem_array(count + 1, sizeof *o.parts),
 		.count = count,
+		.namespace = namespace != NULL ? namespace : "",
 		.e = e };
 	enum err_code code;
 

@@ -5,12 +5,12 @@
  * input it numbers variables, calls helper rules and orders rules as its hash
  * tables have it (v1/topdown/save.go, v1/compile/compile.go), which means the
  * same each time and is never the same text. So here variables that it numbered
- * are counted anew within each rule, helper rules are called by a digest of what
- * they say, `not` statements that follow each other and rules stand sorted.
- * Nothing else changes. Only for modules as
- * the optimizer writes them: there every rule is named in full (data.a.b), so a
- * word that ends in a digit, is not called, is no rule's name and stands behind
- * no dot is a variable, and helper rules are members of data. Pure, any thread.
+ * are counted anew within each rule (compile_variables.h), helper rules are
+ * called by a digest of what they say, `not` statements that follow each other
+ * and rules stand sorted, and what is there twice stands once. Only for modules
+ * as the optimizer writes them: there every other rule is named in full
+ * (data.a.b), and a helper, which none but it has in the package that is its
+ * namespace, as data.NAMESPACE.__not1_2_3__. Pure, any thread.
  */
 
 #include <stddef.h>
@@ -18,16 +18,23 @@
 #include "core/buf.h"
 #include "core/err.h"
 
+enum compile_kind {
+	COMPILE_MADE,    /* by the optimizer */
+	COMPILE_HELPERS, /* the same, and its package is the namespace */
+	COMPILE_SOURCE   /* stays as it is; its names are taken */
+};
+
 struct compile_module {
 	const char *name; /* for messages */
 	const char *text;
 	size_t len;
-	int version;    /* rego version */
+	int version; /* rego version */
+	enum compile_kind kind;
 	struct buf out; /* the same in order; the caller clears it */
 };
 
-/* All that one run made, since they refer to each other. */
+/* All that one run wrote, since they refer to each other. */
 enum err_code compile_order(struct compile_module *modules, size_t count,
-    struct err *e) MUST_CHECK;
+    const char *namespace, struct err *e) MUST_CHECK;
 
 #endif

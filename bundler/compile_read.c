@@ -188,36 +188,43 @@ compare_policies(const void *a, const void *b)
 	return strcmp(x->hash, y->hash);
 }
 
+static enum compile_kind
+kind_of(const struct work *w, const struct policy *p)
+{
+	if (p->folder == NULL)
+		return COMPILE_SOURCE;
+	return w->r->namespace != NULL && p->package.count == 1 &&
+		strcmp(p->package.segments[0], w->r->namespace) == 0
+	    ? COMPILE_HELPERS
+	    : COMPILE_MADE;
+}
+
 static enum err_code
 order_made(struct work *w)
 {
-	struct compile_module *made = mem_array(w->count + 1, sizeof *made);
-	size_t n = 0;
+	struct compile_module *all = mem_array(w->count + 1, sizeof *all);
 	enum err_code code;
 
 	for (size_t i = 0; i < w->count; i++) {
 		const struct policy *p = &w->policies[i];
 
-		if (p->folder != NULL)
-			made[n++] =
-			    (struct compile_module){ .name = p->file->path,
-				    .text = p->file->data,
-				    .len = p->file->len,
-				    .version = p->version };
+		all[i] = (struct compile_module){ .name = p->file->path,
+			.text = p->file->data,
+			.len = p->file->len,
+			.version = p->version,
+			.kind = kind_of(w, p) };
 	}
-	code = compile_order(made, n, w->e);
-	for (size_t i = 0, k = 0; i < w->count; i++) {
+	code = compile_order(all, w->count, w->r->namespace, w->e);
+	for (size_t i = 0; i < w->count; i++) {
 		struct policy *p = &w->policies[i];
 
-		if (p->folder == NULL)
-			continue;
-		if (code == ERR_OK) {
-			digest_hex(p->hash, made[k].out.data, made[k].out.len);
-			p->ordered = buf_steal(&made[k].out, NULL);
+		if (code == ERR_OK && p->folder != NULL) {
+			digest_hex(p->hash, all[i].out.data, all[i].out.len);
+			p->ordered = buf_steal(&all[i].out, NULL);
 		}
-		buf_clear(&made[k++].out);
+		buf_clear(&all[i].out);
 	}
-	mem_free(made);
+	mem_free(all);
 	return code;
 }
 

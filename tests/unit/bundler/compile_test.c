@@ -22,11 +22,12 @@ ordered(const char *text)
 	struct compile_module m = { .name = "m.rego",
 		.text = text,
 		.len = strlen(text),
-		.version = 1 };
+		.version = 1,
+		.kind = COMPILE_HELPERS };
 	struct err e = { 0 };
 	char *out;
 
-	if (compile_order(&m, 1, &e) != ERR_OK)
+	if (compile_order(&m, 1, "a", &e) != ERR_OK)
 		fail_msg("%s", e.text);
 	out = buf_steal(&m.out, NULL);
 	buf_clear(&m.out);
@@ -141,8 +142,9 @@ names_of_others_stay(void **state)
 		"package a\n\np if data.__local1__.x\n",
 		"package a\n\n__local7__ if input.x\n",
 		"package a\n\ndefault __local7__ := 1\n",
-		"package a\n\np if input.__not1_2__\n\n"
-		"q if not data.a[input.x].__not1_2__\n",
+		"package a\n\np if input.__not1_2_3__\n\n"
+		"q if not data.a[input.x].__not1_2_3__\n",
+		"package a\n\n__v1__ if input.x\n",
 		"package a\n\np if input.x with base64.encode as input.y\n",
 		"package a\n\np if q(1) with data.a.f as base64.encode\n",
 	};
@@ -159,6 +161,91 @@ names_of_others_stay(void **state)
 		       "q if input.__not1_2__\n\n__not1_2__ if input.z\n");
 	assert_non_null(strstr(made, "q if input.__not1_2__\n"));
 	assert_non_null(strstr(made, "p if not data.a.__made_"));
+}
+
+/* Orders one module of each kind; the outputs are the caller's. */
+static void
+order_three(char *out[2], const char *made, const char *helpers,
+    const char *source, const char *namespace)
+{
+	struct compile_module m[] = {
+		{ .name = "made", .text = made, .len = strlen(made) },
+		{ .name = "helpers",
+		    .text = helpers,
+		    .len = strlen(helpers),
+		    .kind = COMPILE_HELPERS },
+		{ .name = "source",
+		    .text = source,
+		    .len = strlen(source),
+		    .kind = COMPILE_SOURCE },
+	};
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < COUNT(m); i++)
+		m[i].version = 1;
+	if (compile_order(m, COUNT(m), namespace, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	out[0] = buf_steal(&m[0].out, NULL);
+	out[1] = buf_steal(&m[1].out, NULL);
+	assert_int_equal(m[2].out.len, 0);
+	for (size_t i = 0; i < COUNT(m); i++)
+		buf_clear(&m[i].out);
+}
+
+/* A policy's own rules are asked for by their names, whatever these look like;
+ * helpers are those of the namespace, however it is written. */
+static void
+only_helpers_get_new_names(void **state)
+{
+	static const char *const namespaces[][2] = { { "n", "data.n" },
+		{ "if", "data[\"if\"]" } };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(namespaces); i++) {
+		const char *n = namespaces[i][0], *ref = namespaces[i][1];
+		AUTO_STR made = mem_printf(
+		    "package a\n\n__not1_2_3__ if {\n\tdata.a.__not1_2_3__\n"
+		    "\tdata.b[\"%s\"].__not1_2_3__\n\tnot %s.__not1_2_3__\n"
+		    "}\n",
+		    n, ref);
+		AUTO_STR helpers =
+		    mem_printf("package %s\n\n__not1_2_3__ if input.x\n", n);
+		char *out[2];
+		AUTO_STR wanted = NULL;
+
+		order_three(out, made, helpers, "", n);
+		wanted = mem_printf(
+		    "package a\n\n__not1_2_3__ if {\n\tdata.a.__not1_2_3__\n"
+		    "\tdata.b[\"%s\"].__not1_2_3__\n\tnot %s.%.25s\n}\n",
+		    n, ref, strstr(out[1], "__made_"));
+		assert_string_equal(out[0], wanted);
+		mem_free(out[0]);
+		mem_free(out[1]);
+	}
+}
+
+/* A variable that is called as a rule of its package is that rule. */
+static void
+names_of_rules_are_taken(void **state)
+{
+	char *out[2];
+
+	(void)state;
+	order_three(out,
+	    "package a\n\np if x1 = input.x\n\n__local3__ if input.y\n",
+	    "package n\n\nq if x1 = input.x\n\ndefault __local5__ := 1\n",
+	    "package a\n\nr if __local7__\n__local99999999999999999999__ := 1",
+	    "n");
+	assert_non_null(strstr(out[0], "p if __local8__ = input.x\n"));
+	assert_non_null(strstr(out[1], "q if __local8__ = input.x\n"));
+	mem_free(out[0]);
+	mem_free(out[1]);
+	order_three(out,
+	    "package a\n\np if x1 = input.x\n\n__local3__ if input.y\n",
+	    "package n\n\ndefault __local5__ := 1\n", "package a\n", "n");
+	assert_non_null(strstr(out[0], "p if __local6__ = input.x\n"));
+	mem_free(out[0]);
+	mem_free(out[1]);
 }
 
 /* Half a million of them, and one more than there may be. */
@@ -185,7 +272,7 @@ many_variables(void **state)
 	buf_add_str(&text, "\ty1\n}\n");
 	m.text = text.data;
 	m.len = text.len;
-	assert_int_equal(compile_order(&m, 1, &e), ERR_LIMIT);
+	assert_int_equal(compile_order(&m, 1, "a", &e), ERR_LIMIT);
 	assert_non_null(strstr(e.text, "m.rego: "));
 	assert_non_null(strstr(e.text, "more than 1048576 variables"));
 	buf_clear(&m.out);
@@ -386,6 +473,8 @@ main(void)
 		cmocka_unit_test(runs_become_one),
 		cmocka_unit_test(meaning_stays),
 		cmocka_unit_test(names_of_others_stay),
+		cmocka_unit_test(only_helpers_get_new_names),
+		cmocka_unit_test(names_of_rules_are_taken),
 		cmocka_unit_test(many_variables),
 		cmocka_unit_test(nots_keep_what_belongs_to_them),
 		cmocka_unit_test(what_opa_wrote_becomes_a_bundle),
