@@ -622,3 +622,20 @@ packs_size(struct packs *p, const git_oid *id, size_t *size)
 	*size = (size_t)to;
 	return true;
 }
+
+bool
+packs_has_blob(struct packs *p, const git_oid *id)
+{
+	size_t at;
+	const struct pack *pack = find(p, id, &at);
+	struct object o;
+
+	for (int i = 0; pack != NULL && i < PACKS_CHAIN_MAX; i++) {
+		if (!read_object(&o, pack, at))
+			return false;
+		if (o.kind == KIND_BLOB)
+			return true;
+		at = o.base;
+	}
+	return false;
+}

@@ -52,4 +52,7 @@ bool packs_read(struct packs *p, const git_oid *id, size_t size,
  * libgit2. */
 bool packs_size(struct packs *p, const git_oid *id, size_t *size) MUST_CHECK;
 
+/* Is the object there, and a blob? By its headers alone; false: ask libgit2. */
+bool packs_has_blob(struct packs *p, const git_oid *id) MUST_CHECK;
+
 #endif

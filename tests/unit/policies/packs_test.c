@@ -138,6 +138,7 @@ sizes_are_those_of_headers(void **state)
 	AUTO(packs, p) = packs_open(objects);
 	for (size_t i = 0; i < b.count; i++) {
 		assert_true(packs_size(p, &b.ids[i], &size));
+		assert_true(packs_has_blob(p, &b.ids[i]));
 		assert_int_equal(size, b.texts[i].len);
 	}
 	blobs_clear(&b);
@@ -161,9 +162,11 @@ leaves_the_rest_to_libgit2(void **state)
 		    "--stdin"));
 	assert_false(packs_read(p, &id, 2, &out));
 	assert_false(packs_size(p, &id, &size));
+	assert_false(packs_has_blob(p, &id));
 	git_oid_fromstr(&id, sh_line("cd r; git rev-parse HEAD:"));
 	assert_false(packs_read(p, &id, 2, &out));
 	assert_false(packs_size(p, &id, &size));
+	assert_false(packs_has_blob(p, &id));
 	git_oid_fromstr(&id, sh_line("cd r; git rev-parse HEAD:f1"));
 	assert_true(packs_size(p, &id, &size));
 	assert_false(packs_read(p, &id, size - 1, &out));
@@ -171,6 +174,7 @@ leaves_the_rest_to_libgit2(void **state)
 	assert_int_equal(out.len, 0);
 	AUTO(packs, none) = packs_open(fixture_path("nothing"));
 	assert_false(packs_size(none, &id, &size));
+	assert_false(packs_has_blob(none, &id));
 }
 
 static uint32_t

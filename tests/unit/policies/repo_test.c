@@ -482,6 +482,36 @@ test_missing_blob(void **state)
 	assert_non_null(strstr(e.text, "is missing"));
 }
 
+/* Among many, where packs are read without libgit2: one that is missing, and a
+ * folder that goes by a file's name. */
+static void
+test_wrong_blobs_among_many(void **state)
+{
+	static const char *const tips[] = { "main", "odd" };
+	AUTO(repo, m) = NULL;
+	struct err e;
+
+	(void)state;
+	sh("git init -q -b main r; cd r; for i in $(seq 100); do seq $i 99 > "
+	   "f$i; done; echo last > z; git add -A; git commit -qm one\n"
+	   "T=$(git rev-parse main^{tree}); mkdir -p ../in/objects/pack\n"
+	   "N=$( (git cat-file tree main | head -c -20; perl -e 'print pack "
+	   "\"H*\", shift' $T) | git hash-object -t tree -w --stdin "
+	   "--literally)\n"
+	   "git branch odd $(git commit-tree -m odd $N)\n"
+	   "(git rev-list --objects main | grep -v ' z$' | cut -d' ' -f1\n"
+	   "echo $N; git rev-parse odd) | "
+	   "git pack-objects -q ../in/objects/pack/pack > /dev/null");
+	m = mirror();
+	for (size_t i = 0; i < 2; i++) {
+		const char *tip = sh_line("cd r; git rev-parse %s", tips[i]);
+
+		assert_int_equal(repo_take_in(m, fixture_path("in"), tip, &e),
+		    ERR_CORRUPT);
+		assert_non_null(strstr(e.text, "is missing"));
+	}
+}
+
 /* A commit that came along unasked, without its tree, must not make a later
  * tip pass as whole. */
 static void
@@ -637,6 +667,7 @@ main(void)
 		CASE(test_take_in_loose),
 		CASE(test_take_in_refuses),
 		CASE(test_missing_blob),
+		CASE(test_wrong_blobs_among_many),
 		CASE(test_half_a_commit_is_not_trusted),
 		CASE(test_left_overs_are_removed),
 		CASE(test_foreign_repository_is_left_alone),
