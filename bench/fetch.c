@@ -5,11 +5,14 @@
  * move into the mirror, each object and folder synced. */
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -30,6 +33,7 @@ enum {
 
 static const char *scratch;
 static int folders;
+static double starter_cpu_ms;
 
 static void
 check(enum err_code code, const struct err *e)
@@ -70,7 +74,8 @@ static struct spent
 spent_now(void)
 {
 	return (struct spent){ .wall_ms = now_ms(),
-		.cpu_ms = cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN) };
+		.cpu_ms = cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN) +
+		    starter_cpu_ms };
 }
 
 static struct spent
@@ -95,21 +100,24 @@ static struct spent
 git(const char *const *args)
 {
 	const char *argv[ARGS_MAX + 2] = { "git" };
-	struct spent began = spent_now();
+	static posix_spawn_file_actions_t quiet;
+	static bool ready;
+	struct spent began;
 	int status;
 	pid_t pid;
 
+	if (!ready) {
+		(void)posix_spawn_file_actions_init(&quiet);
+		(void)posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO,
+		    "/dev/null", O_WRONLY, 0);
+		ready = true;
+	}
+	began = spent_now();
 	for (size_t i = 0; i < ARGS_MAX && args[i] != NULL; i++)
 		argv[i + 1] = args[i];
-	pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_RDWR);
-
-		(void)dup2(null, STDOUT_FILENO);
-		execvp("git", (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+	if (posix_spawnp(&pid, "git", &quiet, NULL,
+		(char *const *)(uintptr_t)argv, environ) != 0 ||
+	    waitpid(pid, &status, 0) != pid || status != 0) {
 		(void)fprintf(stderr, "bench: git %s failed\n", args[0]);
 		exit(1);
 	}
@@ -138,32 +146,98 @@ move_branch(int back)
 
 /* -- ours ----------------------------------------------------------------- */
 
+/* A server's children are forked by its supervisor, which is small, and not by
+ * whoever reads trees. Here, too: a process that does nothing else. */
+
+struct order {
+	char mirror[PATH_MAX];
+	char url[PATH_MAX];
+	char incoming[PATH_MAX];
+	char known[41];
+};
+
+struct answer {
+	struct fetch_result result;
+	double cpu_ms; /* of the starter and its children up to now */
+};
+
+static int starter = -1;
+
+static void
+serve(int fd)
+{
+	static struct order o;
+
+	while (recv(fd, &o, sizeof o, 0) == (ssize_t)sizeof o) {
+		AUTO_STR git_dir = mem_printf("%s/git", o.mirror);
+		const struct fetch_source source = { .name = "p",
+			.url = o.url,
+			.branch = "main" };
+		AUTO(fetch_child, c) = NULL;
+		struct child_result r;
+		struct answer a;
+		struct err e = { 0 };
+
+		check(fetch_child_new(&c, &source, git_dir, o.incoming, o.known,
+			  &e),
+		    &e);
+		check(child_run(&r, fetch_child_spec(c), TIMEOUT_MS,
+			  FETCH_RESULT_MAX, &e),
+		    &e);
+		fetch_result_read(&a.result, &r);
+		child_result_clear(&r);
+		a.cpu_ms = cpu_of(RUSAGE_SELF) + cpu_of(RUSAGE_CHILDREN);
+		(void)send(fd, &a, sizeof a, 0);
+	}
+}
+
+static void
+start_starter(void)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0 ||
+	    (pid = fork()) < 0) {
+		perror("bench");
+		exit(1);
+	}
+	if (pid == 0) {
+		close(ends[0]);
+		serve(ends[1]);
+		_exit(0);
+	}
+	close(ends[1]);
+	(void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+	starter = ends[0];
+}
+
 static struct fetch_result
 fetch(const char *mirror, const char *url, const char *known, char **incoming)
 {
-	AUTO_STR git_dir = mem_printf("%s/git", mirror);
-	const struct fetch_source source = { .name = "p",
-		.url = url,
-		.branch = "main" };
-	AUTO(fetch_child, c) = NULL;
-	struct fetch_result result;
-	struct child_result r;
+	static struct order o;
+	struct answer a;
 	struct err e = { 0 };
 
 	*incoming = mem_printf("%s/incoming/%d", mirror, ++folders);
 	check(file_make_dirs(*incoming, &e), &e);
-	check(fetch_child_new(&c, &source, git_dir, *incoming, known, &e), &e);
-	check(child_run(&r, fetch_child_spec(c), TIMEOUT_MS, FETCH_RESULT_MAX,
-		  &e),
-	    &e);
-	fetch_result_read(&result, &r);
-	child_result_clear(&r);
-	if (result.outcome != FETCH_OK && result.outcome != FETCH_UNCHANGED) {
-		(void)fprintf(stderr, "bench: %s: %s\n",
-		    fetch_outcome_name(result.outcome), result.message);
+	(void)snprintf(o.mirror, sizeof o.mirror, "%s", mirror);
+	(void)snprintf(o.url, sizeof o.url, "%s", url);
+	(void)snprintf(o.incoming, sizeof o.incoming, "%s", *incoming);
+	(void)snprintf(o.known, sizeof o.known, "%s", known);
+	if (send(starter, &o, sizeof o, 0) != (ssize_t)sizeof o ||
+	    recv(starter, &a, sizeof a, 0) != (ssize_t)sizeof a) {
+		(void)fprintf(stderr, "bench: no fetch was started\n");
 		exit(1);
 	}
-	return result;
+	starter_cpu_ms = a.cpu_ms;
+	if (a.result.outcome != FETCH_OK &&
+	    a.result.outcome != FETCH_UNCHANGED) {
+		(void)fprintf(stderr, "bench: %s: %s\n",
+		    fetch_outcome_name(a.result.outcome), a.result.message);
+		exit(1);
+	}
+	return a.result;
 }
 
 static struct spent
@@ -455,6 +529,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	scratch = argv[1];
+	start_starter();
 	(void)printf("%-34s %8s (spread) %10s (spread)   ratio\n",
 	    "milliseconds, median", "ours", "git");
 	measure(argv[2], rounds, argv[4]);
