@@ -47,6 +47,27 @@ pack_gzip(struct buf *out, const void *data, size_t len, struct err *e)
 	return code;
 }
 
+/* A cache may be older than the program or the library. */
+static void
+name_maker(struct pack_members *m)
+{
+	static const char maker[] = "libdeflate " LIBDEFLATE_VERSION_STRING;
+
+	for (size_t i = 0; i < m->count; i++) {
+		struct pack_member *member = &m->list[i];
+		const int settings[] = { BUNDLE_FORMAT, m->level };
+		struct digest *d;
+
+		if (!member->kept)
+			continue;
+		d = digest_new();
+		digest_add_piece(d, maker, sizeof maker);
+		digest_add_piece(d, settings, sizeof settings);
+		digest_add_piece(d, member->key, sizeof member->key);
+		digest_end(d, member->key);
+	}
+}
+
 /* How many are left to be compressed. */
 static size_t
 find_known(struct pack_members *m)
@@ -151,8 +172,11 @@ enum err_code
 pack_members(struct buf *out, struct pack_members *m, struct err *e)
 {
 	struct shared_packing s = { .m = m };
-	size_t unknown = find_known(m);
+	size_t unknown;
 
+	if (m->means->cache != NULL)
+		name_maker(m);
+	unknown = find_known(m);
 	crew_run(unknown >= SHARED_MEMBERS ? m->means->threads : 1, write_share,
 	    &s);
 	TRY(join(out, m, e));

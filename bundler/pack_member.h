@@ -3,8 +3,8 @@
 
 /* Gzip members of one archive: each is found in a cache or compressed, by
  * several threads where there are enough of them, and all are joined. A member
- * is a pure function of its text and of the level, so it does not matter which
- * of the two it was. */
+ * is a pure function of its text, of the level and of who compresses it, so it
+ * does not matter which of the two it was. */
 
 #include <stdbool.h>
 #include <stddef.h>
