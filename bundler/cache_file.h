@@ -8,8 +8,9 @@
  * the one it is filed under; all else about a blob is worked out from the text,
  * as if Git had given it. Compressed parts and sizes of files, when the SHA-256
  * over the record is right: that finds accidents, not forgeries. Who can write
- * to data_dir can do worse; and no artifact is served before the engine has
- * checked every file in it against the signature. A file that is damaged, cut
+ * to data_dir can do worse; and no artifact is served before every file in it was
+ * checked against what was signed, by the engine or, with a shared secret, by the
+ * server. A file that is damaged, cut
  * short, or none of ours is read up to where it goes wrong, which is logged, and
  * written anew.
  *

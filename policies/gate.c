@@ -295,7 +295,9 @@ gate_identity(char out[65], const struct gate_job *job,
 	(void)snprintf(minimum, sizeof minimum, "%d %lld %d",
 	    job->minimum->strict, (long long)job->minimum->coverage,
 	    d->from_file);
-	add_piece(g, "gate 1");
+	/* Another number whenever a stage asks something else or refuses other
+	 * things, be it in another folder: verdicts are reused by this. */
+	add_piece(g, "gate 2");
 	add_piece(g, job->tree->commit.tree);
 	add_piece(g, minimum);
 	add_piece(g, job->engine->version);

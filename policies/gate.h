@@ -162,15 +162,20 @@ enum err_code gate_decide(struct verdict **out, const struct gate_job *job,
 struct verdict *gate_refuse(enum gate_state state, const char *stage,
     const struct err *reason);
 
-/* The finished artifact, from any file: copied to job->work/load, verified with
- * the public key and loaded alone by `opa build -b`. The verdict's tree is not
- * needed: job->work and job->runner are. For HS* public_pem is NULL: keeper has
- * verified it, and since opa refuses a signed bundle without a key, file is then
- * the unsigned content. INVALID with opa's own words when it is refused; TIMEOUT
- * and UNAVAILABLE when opa did not come to an end. */
-enum err_code gate_load(const struct gate_job *job, const char *file,
-    const char *bundle, const char *key_id, const char *algorithm,
-    const char *public_pem, struct err *e) MUST_CHECK;
+/* The finished artifact: written to job->work/load, verified with the public key
+ * and loaded alone by `opa build -b`. The verdict's tree is not needed: job->work
+ * and job->runner are. For HS* public_pem is NULL: keeper has verified it, and
+ * since opa refuses a signed bundle without a key, data is then the unsigned
+ * content. INVALID with opa's own words when it is refused; TIMEOUT and
+ * UNAVAILABLE when opa did not come to an end. All is borrowed. */
+struct gate_artifact {
+	const void *data;
+	size_t len;
+	const char *bundle, *key_id, *algorithm;
+	const char *public_pem; /* or NULL */
+};
+enum err_code gate_load(const struct gate_job *job,
+    const struct gate_artifact *a, struct err *e) MUST_CHECK;
 
 /* One run of `opa build` over a packed bundle. All is borrowed. */
 struct gate_compile {

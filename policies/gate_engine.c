@@ -46,12 +46,6 @@ to_digest(void *arg, const void *data, size_t len, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code
-to_file(void *arg, const void *data, size_t len, struct err *e)
-{
-	return file_write_all(*(int *)arg, data, len, e);
-}
-
 /* The first line says what it was; a Go program's goroutines follow. */
 static enum err_code
 died(const struct child_result *c, const char *command, struct err *e)
@@ -196,68 +190,55 @@ gate_ask_engine(struct gate_engine *out, const char *path,
 	return ERR_OK;
 }
 
+/* Not synced: it is gone soon. */
 static enum err_code
-copy_file(const char *to, const char *from, struct err *e)
-{
-	int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	enum err_code code;
-
-	if (fd < 0)
-		return err_errno(e, "%s", to);
-	code = read_pieces(from, to_file, &fd, e);
-	if (close(fd) != 0 && code == ERR_OK)
-		code = err_errno(e, "%s", to);
-	return code;
-}
-
-static enum err_code
-write_file(const char *path, const char *text, struct err *e)
+write_file(const char *path, const void *data, size_t len, struct err *e)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	enum err_code code;
 
 	if (fd < 0)
 		return err_errno(e, "%s", path);
-	code = file_write_all(fd, text, strlen(text), e);
+	code = file_write_all(fd, data, len, e);
 	if (close(fd) != 0 && code == ERR_OK)
 		code = err_errno(e, "%s", path);
 	return code;
 }
 
 static enum err_code
-prepare(const char *dir, const char *file, const char *public_pem,
-    struct err *e)
+prepare(const char *dir, const struct gate_artifact *a, struct err *e)
 {
 	AUTO_STR bundle = file_path(dir, "bundle.tar.gz");
 	AUTO_STR pem = file_path(dir, "public.pem");
 
 	TRY(file_remove_tree(dir, e));
 	TRY(file_make_dirs(dir, e));
-	TRY(copy_file(bundle, file, e));
-	if (public_pem == NULL)
+	TRY(write_file(bundle, a->data, a->len, e));
+	if (a->public_pem == NULL)
 		return ERR_OK;
-	return write_file(pem, public_pem, e);
+	return write_file(pem, a->public_pem, strlen(a->public_pem), e);
 }
 
 /* -o /dev/null: there is no file that the child may write. */
 enum err_code
-gate_load(const struct gate_job *job, const char *file, const char *bundle,
-    const char *key_id, const char *algorithm, const char *public_pem,
+gate_load(const struct gate_job *job, const struct gate_artifact *a,
     struct err *e)
 {
 	const char *args[] = { "build", "-b", "bundle.tar.gz", "-o",
 		"/dev/null", NULL, "public.pem", "--verification-key-id",
-		key_id, "--signing-alg", algorithm, "--scope", bundle, NULL };
+		a->key_id, "--signing-alg", a->algorithm, "--scope", a->bundle,
+		NULL };
 	AUTO_STR dir = file_path(job->work, "load");
 	struct child_result c = { 0 };
 	enum err_code code;
 
-	if (public_pem != NULL)
+	if (a->public_pem != NULL)
 		args[5] = "--verification-key";
-	TRY(prepare(dir, file, public_pem, e));
+	if (prepare(dir, a, e) != ERR_OK)
+		return err_as(e, ERR_IO);
 	code = run_engine(job->runner, &c, dir, args, GATE_LOAD_MS, e);
 	child_result_clear(&c);
 	if (code != ERR_OK)
-		return err_add(e, "bundle %s", bundle);
+		return err_add(e, "bundle %s", a->bundle);
 	return file_remove_tree(dir, e);
 }

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bundler/compile.h"
 #include "clusters/store.h"
@@ -87,25 +86,54 @@ sign(struct desk *d, struct artifact *a, const struct bundle *b,
 	    a->content.len, a->jws.data, a->jws.len, means, e);
 }
 
+/* Are these bytes the files that were signed? Parts of them are from a cache. */
+static enum err_code
+check_packed(const struct artifact *a, const struct bundle *b, struct err *e)
+{
+	struct bundle_archive packed = { 0 };
+	bool same;
+
+	if (bundle_read(&packed, b->name, a->signed_bytes.data,
+		a->signed_bytes.len, e) != ERR_OK)
+		return err_as(e, ERR_CORRUPT);
+	same = packed.count == b->count;
+	for (size_t i = 0; same && i < b->count; i++)
+		same = strcmp(packed.files[i].path, b->files[i].path) == 0 &&
+		    strcmp(packed.files[i].hash, b->files[i].hash) == 0;
+	bundle_archive_clear(&packed);
+	if (same)
+		return ERR_OK;
+	return err_set(e, ERR_CORRUPT,
+	    "bundle %s: what was packed is not what was signed", b->name);
+}
+
 /* The engine reads a copy in the work folder: what it refuses was never where
  * anything could serve it from. */
 static enum err_code
 look(const struct gate_job *job, const struct artifact *a,
     const struct bundle *b, struct err *e)
 {
-	AUTO_STR file = mem_printf("%s/%s.tar.gz", job->work, b->name);
 	/* The engine cannot check what was signed with a shared secret, and
 	 * would refuse to load it unchecked: the keeper has verified it. */
 	const struct buf *bytes = a->public_pem != NULL ? &a->signed_bytes
 							: &a->content;
 	enum err_code code;
+	struct err why;
 
-	if (file_replace(file, bytes->data, bytes->len, 0600, e) != ERR_OK)
-		return err_as(e, ERR_IO);
-	code = gate_load(job, file, b->name, a->key_id, a->algorithm,
-	    a->public_pem, e);
-	(void)unlink(file);
-	return code;
+	if (a->public_pem == NULL)
+		TRY(check_packed(a, b, e));
+	code = gate_load(job,
+	    &(struct gate_artifact){ .data = bytes->data,
+		.len = bytes->len,
+		.bundle = b->name,
+		.key_id = a->key_id,
+		.algorithm = a->algorithm,
+		.public_pem = a->public_pem },
+	    e);
+	/* Whose fault is it? */
+	return code == ERR_INVALID && check_packed(a, b, &why) != ERR_OK
+	    ? err_as(e, ERR_CORRUPT)
+	    : code;
 }
 
 /* `opa build` reads a module but does not start it. An engine that can, does it
@@ -201,16 +229,45 @@ keep(json_t **out, const struct desk *d, const struct artifact *a,
 }
 
 static enum err_code
-build(json_t **out, struct desk *d, const struct gate_job *job,
-    const struct bundle *b, const struct bundle_means *means,
-    struct artifact *a, struct err *e)
+make(struct desk *d, const struct gate_job *job, const struct bundle *b,
+    const struct bundle_means *means, struct artifact *a, struct err *e)
 {
 	TRY(bundle_pack_with(&a->content, b, means, e));
 	/* Trouble with the keeper or with our files is no fault of the
 	 * commit's; what the engine says of the bundle is. */
 	if (sign(d, a, b, means, e) != ERR_OK)
 		return err_as(e, ERR_UNAVAILABLE);
-	TRY(look(job, a, b, e));
+	return look(job, a, b, e);
+}
+
+static void
+artifact_init(struct artifact *a)
+{
+	*a = (struct artifact){ 0 };
+	buf_init(&a->content, (size_t)BUNDLE_SIZE_MAX);
+	buf_init(&a->signed_bytes, (size_t)BUNDLE_SIZE_MAX);
+	buf_init(&a->jws, ARTIFACT_JWS_MAX);
+}
+
+static enum err_code
+build(json_t **out, struct desk *d, const struct gate_job *job,
+    const struct bundle *b, const struct bundle_means *means,
+    struct artifact *a, struct err *e)
+{
+	const struct bundle_means anew = { .threads = means->threads };
+	enum err_code code = make(d, job, b, means, a, e);
+
+	if (code == ERR_CORRUPT) {
+		log_warn("bundle.damaged",
+		    "repo=%s bundle=%s error=\"%s\": packed again without "
+		    "what was kept",
+		    job->repository, b->name, e->text);
+		artifact_clear(a);
+		artifact_init(a);
+		code = make(d, job, b, &anew, a, e);
+	}
+	if (code != ERR_OK)
+		return code;
 	TRY(start_module(job, a, b, e));
 	if (keep(out, d, a, e) != ERR_OK)
 		return err_as(e, ERR_IO);
@@ -221,12 +278,10 @@ enum err_code
 artifact_build(json_t **out, struct desk *d, const struct gate_job *job,
     const struct bundle *b, const struct bundle_means *means, struct err *e)
 {
-	struct artifact a = { 0 };
+	struct artifact a;
 	enum err_code code;
 
-	buf_init(&a.content, (size_t)BUNDLE_SIZE_MAX);
-	buf_init(&a.signed_bytes, (size_t)BUNDLE_SIZE_MAX);
-	buf_init(&a.jws, ARTIFACT_JWS_MAX);
+	artifact_init(&a);
 	code = build(out, d, job, b, means, &a, e);
 	if (code == ERR_OK)
 		log_info("bundle.built",
