@@ -82,7 +82,7 @@ key_of(char out[DIGEST_HEX_SIZE], const struct compiling *c,
 	struct digest *g = digest_new();
 	enum err_code code;
 
-	add_text(g, "compile 1");
+	add_text(g, "compile 2");
 	add_text(g, plain->content);
 	add_settings(g, &c->of->compile);
 	add_text(g, c->namespace);
@@ -114,15 +114,54 @@ run_opa(struct buf *out, const struct compiling *c, const struct bundle *from,
 
 static enum err_code
 read_result(struct bundle **out, const struct compiling *c,
-    const struct bundle *from, const struct buf *result, struct err *e)
+    const struct bundle *from, const struct buf *result, size_t turn,
+    struct err *e)
 {
 	const struct compile_reading r = { .from = from,
 		.commit = &c->means->job->tree->commit,
 		.engine = c->means->job->engine->version,
-		.namespace = c->of->compile.optimize > 0 ? c->namespace
-							 : NULL };
+		.namespace = c->of->compile.optimize > 0 ? c->namespace : NULL,
+		.turn = turn };
 
 	return compile_read(out, &r, result->data, result->len, e);
+}
+
+static size_t
+last_turn(const struct definition_compile *s)
+{
+	return s->optimize > 0 && s->entrypoints.count > 0
+	    ? s->entrypoints.count - 1
+	    : 0;
+}
+
+/* Given several entrypoints at once, opa counts the helpers of each from the
+ * beginning: those of one take the names, and so the places, of another's
+ * (v1/compile/compile.go, merge). So each entrypoint has a turn, which begins
+ * with what came of the one before. */
+static enum err_code
+optimise(struct bundle **out, struct buf *result, const struct compiling *c,
+    const struct bundle *plain, struct err *e)
+{
+	struct definition_compile settings = c->of->compile;
+	const struct spec_strings all = settings.entrypoints;
+	AUTO(bundle, made) = NULL;
+
+	settings.target = TARGET_REGO;
+	settings.prune_unused = false;
+	settings.wasm_include_print = false;
+	settings.entrypoints.count = 1;
+	for (size_t i = 0; i < all.count; i++) {
+		struct bundle *next = NULL;
+
+		settings.entrypoints.items = &all.items[i];
+		TRY(run_opa(result, c, made != NULL ? made : plain, &settings,
+		    e));
+		TRY(read_result(&next, c, plain, result, i, e));
+		bundle_free(made);
+		made = next;
+	}
+	*out = STEAL(made);
+	return ERR_OK;
 }
 
 /* A module is made from the optimised policies after they were put in order:
@@ -135,18 +174,18 @@ build_once(struct bundle **out, struct buf *result, const struct compiling *c,
 	struct definition_compile settings = c->of->compile;
 	AUTO(bundle, optimised) = NULL;
 
-	if (settings.target != TARGET_REGO && settings.optimize > 0) {
-		settings.target = TARGET_REGO;
-		settings.prune_unused = false;
-		settings.wasm_include_print = false;
-		TRY(run_opa(result, c, plain, &settings, e));
-		TRY(read_result(&optimised, c, plain, result, e));
-		settings = c->of->compile;
+	if (settings.optimize > 0) {
+		TRY(optimise(&optimised, result, c, plain, e));
+		if (settings.target == TARGET_REGO) {
+			*out = STEAL(optimised);
+			return ERR_OK;
+		}
 		settings.optimize = 0;
 	}
 	TRY(run_opa(result, c, optimised != NULL ? optimised : plain, &settings,
 	    e));
-	return read_result(out, c, plain, result, e);
+	return read_result(out, c, plain, result, last_turn(&c->of->compile),
+	    e);
 }
 
 static enum err_code
@@ -176,7 +215,8 @@ build(struct bundle **out, const struct compiling *c,
 
 	TRY(key_of(key, c, plain, e));
 	if (compile_kept_get(&result, c->means->kept, key) &&
-	    read_result(out, c, plain, &result, NULL) == ERR_OK)
+	    read_result(out, c, plain, &result, last_turn(&c->of->compile),
+		NULL) == ERR_OK)
 		return ERR_OK;
 	TRY(build_twice(out, &result, c, plain, e));
 	c->means->built++;

@@ -228,9 +228,13 @@ order_made(struct work *w)
 	return code;
 }
 
+/* In later turns the names of earlier ones are taken; no package's folder has
+ * a dot in it. */
 static void
 name_made(struct work *w)
 {
+	AUTO_STR turn = w->r->turn > 0 ? mem_printf(".e%zu", w->r->turn)
+				       : mem_strdup("");
 	size_t n = 0;
 
 	for (size_t i = 0; i < w->count; i++) {
@@ -242,8 +246,9 @@ name_made(struct work *w)
 			strcmp(w->policies[i - 1].folder, p->folder) == 0
 		    ? n + 1
 		    : 0;
-		p->path = n == 0 ? mem_printf("%s.rego", p->folder)
-				 : mem_printf("%s.%zu.rego", p->folder, n);
+		p->path = n == 0
+		    ? mem_printf("%s%s.rego", p->folder, turn)
+		    : mem_printf("%s%s.%zu.rego", p->folder, turn, n);
 	}
 }
 

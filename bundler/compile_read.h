@@ -10,6 +10,8 @@ struct compile_reading {
 	const struct tree_commit *commit;
 	const char *engine;    /* version */
 	const char *namespace; /* of rules that the optimizer made, or NULL */
+	size_t
+	    turn; /* of the optimizer, from 0: what it made before is input */
 };
 
 /* INVALID when there is anything that is not understood: another file, a

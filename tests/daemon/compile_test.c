@@ -146,6 +146,51 @@ SCENARIO(optimised_bundles_decide_as_their_sources)
 	decides_the_same();
 }
 
+/* opa counts the negations of each entrypoint from the beginning, so what one
+ * denies would become what the other denies. */
+SCENARIO(entrypoints_keep_their_negations)
+{
+	struct engine *e;
+	const char *rev;
+
+	make_keys();
+	start("data");
+	rev = daemon_commit("Two with a negation each",
+	    { "edict.yaml",
+		definition("{optimize: 1, entrypoints: [authz/see, authz/own, "
+			   "authz/__v1__]}") },
+	    { "authz/a.rego",
+		"package authz\n\n"
+		"see if {\n\tinput.user == \"ann\"\n\tnot hidden\n}\n\n"
+		"own if {\n\tinput.user == \"ann\"\n\tnot lent\n}\n\n"
+		"__v1__ if {\n\tsome x in input.path\n\tx == 3\n}\n\n"
+		"hidden if {\n\tsome x in input.path\n\tx == 1\n}\n\n"
+		"lent if {\n\tsome x in input.path\n\tx == 2\n}\n" },
+	    { "authz/a_test.rego",
+		"package authz_test\n\n"
+		"test_see if data.authz.see with input.user as \"ann\"\n" },
+	    { ROLES, "{}\n" });
+	daemon_wait_served(rev);
+	e = engine_start("default", ENGINE_LONG);
+	engine_wait(e, "authz/see", "{\"user\": \"ann\"}", "true",
+	    DAEMON_DEADLINE_MS);
+	assert_string_equal(engine_ask(e, "authz/see",
+				"{\"user\": \"ann\", \"path\": [2]}"),
+	    "true");
+	assert_string_equal(engine_ask(e, "authz/own",
+				"{\"user\": \"ann\", \"path\": [1]}"),
+	    "true");
+	assert_string_not_equal(engine_ask(e, "authz/see",
+				    "{\"user\": \"ann\", \"path\": [1]}"),
+	    "true");
+	assert_string_not_equal(engine_ask(e, "authz/own",
+				    "{\"user\": \"ann\", \"path\": [2]}"),
+	    "true");
+	assert_string_equal(engine_ask(e, "authz/__v1__", "{\"path\": [3]}"),
+	    "true");
+	engine_stop(e);
+}
+
 SCENARIO(a_plan_is_served)
 {
 	const char *rev;
@@ -407,6 +452,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PLAY(optimised_bundles_decide_as_their_sources),
+		PLAY(entrypoints_keep_their_negations),
 		PLAY(a_plan_is_served),
 		PLAY(a_wasm_module_is_served),
 		PLAY(what_opa_refuses_is_refused_in_its_words),
