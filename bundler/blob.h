@@ -16,6 +16,11 @@
 
 enum blob_kind { BLOB_POLICY, BLOB_JSON, BLOB_YAML };
 
+/* Asks for b's memory a few blobs before it is looked at; NULL is fine. Blobs
+ * lie anywhere, and there are ten thousands of them. */
+enum { BLOB_AHEAD = 8 };
+#define BLOB_SOON(b) __builtin_prefetch(b)
+
 /* Its id and how it was read. */
 struct blob_key {
 	char id[TREE_ID_SIZE];
@@ -24,7 +29,9 @@ struct blob_key {
 
 struct blob {
 	struct blob_key key;
+	/* First what every plan looks at: a new one goes over all blobs. */
 	atomic_uint refs;
+	uint64_t used; /* the cache's: when last */
 	char *text; /* ships: a policy as it is, data in canonical form; NULL:
 	             * data whose canonical form is too large */
 	size_t len;
@@ -32,7 +39,6 @@ struct blob {
 	struct module_package package; /* of a policy */
 	struct document *doc;          /* of data */
 	size_t cost;                   /* bytes of memory, about */
-	uint64_t used;                 /* the cache's: when last */
 	bool filed;                    /* the cache file's: it was seen */
 	UT_hash_handle hh;             /* the cache's */
 };

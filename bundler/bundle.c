@@ -43,6 +43,8 @@ bundle_free(struct bundle *b)
 	if (b == NULL)
 		return;
 	for (size_t i = 0; i < b->count; i++) {
+		if (i + BLOB_AHEAD < b->count)
+			BLOB_SOON(b->files[i + BLOB_AHEAD].blob);
 		mem_free(b->files[i].path);
 		if (b->files[i].blob != NULL)
 			blob_unref(b->files[i].blob);

@@ -80,7 +80,8 @@ unsigned int bundle_threads(unsigned int max);
 
 /* What the bundles of a repository were made from, kept for the next commit;
  * holds about size_max bytes at most. For one thread at a time, but bundles may
- * outlive it and move to others. */
+ * outlive it and move to others. The first one of a process tells the C library
+ * to keep some 32 MiB of memory that was freed (of each arena). */
 struct bundle_cache *bundle_cache_new(size_t size_max);
 void bundle_cache_free(struct bundle_cache *c);
 AUTO_FREE(bundle_cache)

@@ -1,5 +1,8 @@
 #include "bundler/cache.h"
 
+#include <assert.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "bundler/memory.h"
@@ -38,11 +41,29 @@ struct bundle_cache {
 	struct cache_facts *facts;
 };
 
+/* Whoever keeps a cache builds again and again, each time in buffers of some
+ * MiB. Left to itself the C library gives them back to the system after each
+ * bundle, and fetching them anew, page by page, was a quarter of the time that a
+ * commit of one file took. It keeps HEAP_KEPT at most. */
+static pthread_once_t heap_once = PTHREAD_ONCE_INIT;
+
+static void
+keep_heap(void)
+{
+	enum { BLOCK_KEPT = 16 << 20, HEAP_KEPT = 32 << 20 };
+
+	/* What it refuses costs time alone. */
+	(void)mallopt(M_MMAP_THRESHOLD, BLOCK_KEPT);
+	(void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
+}
+
 struct bundle_cache *
 bundle_cache_new(size_t max)
 {
 	struct bundle_cache *c = mem_zalloc(sizeof *c);
 
+	if (pthread_once(&heap_once, keep_heap) != 0)
+		assert(0 && "pthread_once");
 	c->max = max;
 	return c;
 }

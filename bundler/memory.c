@@ -174,6 +174,8 @@ memory_keep(struct plan *p)
 	for (size_t i = 0; i < p->count; i++) {
 		struct source *s = &p->sources[i];
 
+		if (i + BLOB_AHEAD < p->count)
+			BLOB_SOON(p->sources[i + BLOB_AHEAD].blob);
 		/* Blobs that the cache does not count must not be held. */
 		if (s->blob != NULL &&
 		    !cache_has_used(p->means->cache, s->blob))

@@ -45,6 +45,7 @@ struct part {
 struct content {
 	const struct bundle_file **order;
 	struct part *parts;
+	size_t cap;                  /* of parts and of members */
 	struct pack_members members; /* one for each part */
 };
 
@@ -77,8 +78,14 @@ add_part(struct content *c, size_t first, size_t count, bool kept)
 {
 	size_t i = c->members.count++;
 
+	if (i == c->cap) {
+		c->cap = c->cap == 0 ? 16 : c->cap * 2;
+		c->parts = mem_grow(c->parts, c->cap, sizeof *c->parts);
+		c->members.list =
+		    mem_grow(c->members.list, c->cap, sizeof *c->members.list);
+	}
 	c->parts[i] = (struct part){ &c->order[first], count };
-	c->members.list[i].kept = kept;
+	c->members.list[i] = (struct pack_member){ .kept = kept };
 }
 
 static void
@@ -88,8 +95,6 @@ divide(struct content *c, const struct bundle *b)
 	bool manifest;
 
 	c->order = in_order(b, &manifest);
-	c->parts = mem_array(b->count + 2, sizeof *c->parts);
-	c->members.list = mem_array(b->count + 2, sizeof *c->members.list);
 	if (manifest)
 		add_part(c, at++, 1, false);
 	for (; at < b->count; at += count) {

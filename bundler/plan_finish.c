@@ -117,6 +117,8 @@ add_files(struct plan *p)
 	for (size_t i = 0; i < p->count; i++) {
 		struct source *s = &p->sources[i];
 
+		if (i + BLOB_AHEAD < p->count)
+			BLOB_SOON(p->sources[i + BLOB_AHEAD].blob);
 		if (s->kind == SOURCE_POLICY)
 			TRY(add_blob(p, mem_strdup(s->path),
 			    blob_ref(s->blob)));

@@ -258,6 +258,8 @@ take_known(struct plan *p)
 	for (size_t i = 0; i < p->count && p->means->cache != NULL; i++) {
 		struct source *s = &p->sources[i];
 
+		if (i + BLOB_AHEAD < p->count)
+			BLOB_SOON(p->sources[i + BLOB_AHEAD].blob);
 		s->known = false;
 		if (s->kind == SOURCE_MANIFEST)
 			continue;

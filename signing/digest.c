@@ -105,10 +105,17 @@ digest_end(struct digest *d, char out[DIGEST_HEX_SIZE])
 int
 digest_is_hex(const char *text)
 {
-	bool good = strlen(text) == DIGEST_HEX_SIZE - 1;
+	/* Numbers without a sign: below '0' is far above. */
+	unsigned int bad = 0;
 
-	for (size_t i = 0; good && i < DIGEST_HEX_SIZE - 1; i++)
-		good = (text[i] >= '0' && text[i] <= '9') ||
-		    (text[i] >= 'a' && text[i] <= 'f');
-	return good;
+	if (strlen(text) != DIGEST_HEX_SIZE - 1)
+		return false;
+	/* Without a branch for each digit: there are many hashes. */
+	for (size_t i = 0; i < DIGEST_HEX_SIZE - 1; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		bad |= (unsigned int)((unsigned char)(c - '0') > 9) &
+		    (unsigned int)((unsigned char)(c - 'a') > 5);
+	}
+	return bad == 0;
 }

@@ -17,13 +17,6 @@ enum {
 	PAYLOAD_MAX = JWS_SIZE_MAX / 4 * 3 /* what base64url makes of it fits */
 };
 
-static void
-write_header(struct buf *out, const struct key *k)
-{
-	buf_printf(out, "{\"alg\":\"%s\",\"kid\":\"%s\"}",
-	    key_algorithm_name(key_algorithm_of(k)), key_id(k));
-}
-
 /* A text as JSON; nearly all need no escape. */
 static void
 write_text(struct buf *out, const char *text)
@@ -52,11 +45,13 @@ write_file(struct buf *out, const struct jws_file *file)
 {
 	static const char start[] = "{\"algorithm\":\"SHA-256\",\"hash\":\"";
 	static const char next[] = "\",\"name\":";
+	char line[sizeof start + DIGEST_HEX_SIZE + sizeof next], *to = line;
 
 	assert(digest_is_hex(file->hash));
-	buf_add(out, start, sizeof start - 1);
-	buf_add(out, file->hash, DIGEST_HEX_SIZE - 1);
-	buf_add(out, next, sizeof next - 1);
+	to = mempcpy(to, start, sizeof start - 1);
+	to = mempcpy(to, file->hash, DIGEST_HEX_SIZE - 1);
+	to = mempcpy(to, next, sizeof next - 1);
+	buf_add(out, line, (size_t)(to - line));
 	write_text(out, file->name);
 	buf_add_char(out, '}');
 }
@@ -82,28 +77,41 @@ write_payload(struct buf *out, const char *scope, const struct jws_file *files,
 }
 
 enum err_code
-jws_sign(struct buf *out, const struct key *k, const char *scope,
-    const struct jws_file *files, size_t count, struct err *e)
+jws_write_signed(struct buf *out, const char *key_id, const char *algorithm,
+    const char *scope, const struct jws_file *files, size_t count,
+    struct err *e)
 {
-	size_t start = out->len;
-	AUTO_BUF header, payload, signature;
+	AUTO_BUF header, payload;
 
-	header = payload = signature = (struct buf){ 0 };
-	assert(key_id(k) != NULL);
+	header = payload = (struct buf){ 0 };
 	if (count > JWS_FILES_MAX)
 		return err_set(e, ERR_LIMIT,
 		    "a bundle of %zu files; at most %d can be signed", count,
 		    JWS_FILES_MAX);
 	buf_init(&header, HEADER_MAX);
 	buf_init(&payload, PAYLOAD_MAX);
-	buf_init(&signature, KEY_SIGNATURE_MAX);
-	write_header(&header, k);
+	buf_printf(&header, "{\"alg\":\"%s\",\"kid\":\"%s\"}", algorithm,
+	    key_id);
 	write_payload(&payload, scope, files, count);
+	TRY(buf_check(&header, "header of the JWS", e));
 	TRY(buf_check(&payload, "list of signed files", e));
 	base64url_add(out, header.data, header.len);
 	buf_add_char(out, '.');
 	base64url_add(out, payload.data, payload.len);
-	TRY(buf_check(out, "signature", e));
+	return buf_check(out, "signature", e);
+}
+
+enum err_code
+jws_sign(struct buf *out, const struct key *k, const char *scope,
+    const struct jws_file *files, size_t count, struct err *e)
+{
+	size_t start = out->len;
+	AUTO_BUF signature = { 0 };
+
+	assert(key_id(k) != NULL);
+	TRY(jws_write_signed(out, key_id(k),
+	    key_algorithm_name(key_algorithm_of(k)), scope, files, count, e));
+	buf_init(&signature, KEY_SIGNATURE_MAX);
 	TRY(key_sign(&signature, k, out->data + start, out->len - start, e));
 	buf_add_char(out, '.');
 	base64url_add(out, signature.data, signature.len);

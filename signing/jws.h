@@ -24,6 +24,12 @@ struct jws_file {
 enum err_code jws_sign(struct buf *out, const struct key *k, const char *scope,
     const struct jws_file *files, size_t count, struct err *e) MUST_CHECK;
 
+/* Appends what such a JWS signs, its header and payload with the dot between
+ * them: then a dot and the signature, in base64url, make it whole. */
+enum err_code jws_write_signed(struct buf *out, const char *key_id,
+    const char *algorithm, const char *scope, const struct jws_file *files,
+    size_t count, struct err *e) MUST_CHECK;
+
 /* What a verified payload says. */
 struct jws_claims {
 	char *scope;            /* NULL when absent */

@@ -12,117 +12,27 @@
 #include "core/signals.h"
 #include "core/spec.h"
 #include "core/text.h"
-#include "signing/digest.h"
+#include "signing/keeper_list.h"
 
-enum {
-	REVISION_LEN = 40, /* a commit id */
-	FILE_NAME_MAX = 4096
-};
+enum { REVISION_LEN = 40 }; /* a commit id */
 
 struct keeper {
 	struct key_ring ring;
 	struct channel *pipeline;
 };
 
-/* What a request says; everything is borrowed from its payload. */
+/* What a request says; texts are borrowed from its payload. */
 struct sign_request {
 	const struct key *key;
 	const char *bundle;
 	const char *revision;
-	struct jws_file *files; /* owned */
-	size_t count;
+	struct keeper_list list;
 };
 
 static bool
 is_bundle_name(const char *name)
 {
 	return spec_is_name(name) && strcmp(name, DISCOVERY_NAME) != 0;
-}
-
-/* No segment of the path is empty, "." or "..". */
-static bool
-has_plain_segments(const char *name)
-{
-	for (const char *p = name;;) {
-		size_t len = strcspn(p, "/");
-
-		if (len == 0 || (len == 1 && p[0] == '.') ||
-		    (len == 2 && p[0] == '.' && p[1] == '.'))
-			return false;
-		if (p[len] == '\0')
-			return true;
-		p += len + 1;
-	}
-}
-
-/* Engines take any path that ends so for a signature file and never check it
- * (OPA through 1.20), so none may be among the signed ones. */
-static bool
-is_signature_file(const char *name, size_t len)
-{
-	static const char suffix[] = "signatures.json";
-	size_t n = sizeof suffix - 1;
-
-	return len >= n && strcmp(name + len - n, suffix) == 0;
-}
-
-/* JSON that was read is valid UTF-8 already. */
-static bool
-is_file_name(const char *name, size_t len)
-{
-	if (len == 0 || len > FILE_NAME_MAX || strlen(name) != len)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-			return false;
-	return has_plain_segments(name) && !is_signature_file(name, len);
-}
-
-static enum err_code
-read_entry(struct jws_file *out, json_t *entry, size_t i, struct err *e)
-{
-	json_error_t fault;
-	const char *name, *hash;
-	size_t name_len;
-
-	if (json_unpack_ex(entry, &fault, 0, "[s%,s!]", &name, &name_len,
-		&hash) != 0)
-		return err_set(e, ERR_INVALID, "files[%zu]: %s", i, fault.text);
-	if (!is_file_name(name, name_len))
-		return err_set(e, ERR_INVALID,
-		    "files[%zu]: \"%.200s\" is no file name for a bundle", i,
-		    name);
-	if (!digest_is_hex(hash))
-		return err_set(e, ERR_INVALID,
-		    "files[%zu]: the hash is not 64 lower-case hex digits", i);
-	*out = (struct jws_file){ name, hash };
-	return ERR_OK;
-}
-
-static enum err_code
-read_files(struct sign_request *r, const json_t *list, struct err *e)
-{
-	size_t count = json_array_size(list); /* 0 for what is no array */
-	bool manifest = false;
-
-	if (count > JWS_FILES_MAX)
-		return err_set(e, ERR_LIMIT, "more than %d files",
-		    JWS_FILES_MAX);
-	r->files = mem_array(count, sizeof *r->files);
-	for (size_t i = 0; i < count; i++) {
-		TRY(read_entry(&r->files[i], json_array_get(list, i), i, e));
-		if (i > 0 &&
-		    strcmp(r->files[i - 1].name, r->files[i].name) >= 0)
-			return err_set(e, ERR_INVALID,
-			    "files[%zu]: \"%.200s\" is out of order or listed "
-			    "twice",
-			    i, r->files[i].name);
-		manifest |= strcmp(r->files[i].name, MANIFEST_FILE) == 0;
-	}
-	r->count = count;
-	if (!manifest)
-		return err_set(e, ERR_INVALID, "files: no .manifest");
-	return ERR_OK;
 }
 
 static enum err_code
@@ -139,15 +49,13 @@ find_key(const struct key **out, const struct keeper *k, const char *id,
 
 static enum err_code
 read_sign_request(struct sign_request *r, const struct keeper *k,
-    json_t *payload, struct err *e)
+    const struct message *m, struct err *e)
 {
 	const char *id = NULL;
 	json_error_t fault;
-	json_t *files;
 
-	if (json_unpack_ex(payload, &fault, 0, "{s?s,s:s,s:s,s:o!}", "key", &id,
-		"bundle", &r->bundle, "revision", &r->revision, "files",
-		&files) != 0)
+	if (json_unpack_ex(m->payload, &fault, 0, "{s?s,s:s,s:s!}", "key", &id,
+		"bundle", &r->bundle, "revision", &r->revision) != 0)
 		return err_set(e, ERR_INVALID, "sign: %s", fault.text);
 	if (!is_bundle_name(r->bundle))
 		return err_set(e, ERR_INVALID, "\"%.80s\" is no bundle's name",
@@ -156,40 +64,43 @@ read_sign_request(struct sign_request *r, const struct keeper *k,
 		return err_set(e, ERR_INVALID, "\"%.80s\" is no revision",
 		    r->revision);
 	TRY(find_key(&r->key, k, id, e));
-	return read_files(r, files, e);
+	return keeper_list_read(&r->list, m->fds[0], e);
 }
 
+/* Its last part is the answer: whoever asked has the rest, and would read it
+ * for longer than it takes to sign. */
 static enum err_code
 sign_files(json_t **reply, const struct sign_request *r, struct err *e)
 {
+	const struct keeper_list *l = &r->list;
 	AUTO_BUF jws = { 0 };
 
-	buf_init(&jws, CHANNEL_PAYLOAD_MAX);
-	TRY(jws_sign(&jws, r->key, r->bundle, r->files, r->count, e));
-	*reply = json_pack("{s:s,s:s,s:s%}", "key", key_id(r->key), "algorithm",
-	    key_algorithm_name(key_algorithm_of(r->key)), "jws", jws.data,
-	    jws.len);
+	buf_init(&jws, JWS_SIZE_MAX);
+	TRY(jws_sign(&jws, r->key, r->bundle, l->files, l->count, e));
+	*reply = json_pack("{s:s,s:s,s:s}", "key", key_id(r->key), "algorithm",
+	    key_algorithm_name(key_algorithm_of(r->key)), "signature",
+	    strrchr(jws.data, '.') + 1);
 	assert(*reply != NULL);
 	log_info("keeper.signed", "bundle=%s revision=%s key=%s files=%zu",
-	    r->bundle, r->revision, key_id(r->key), r->count);
+	    r->bundle, r->revision, key_id(r->key), l->count);
 	return ERR_OK;
 }
 
 static enum err_code
-serve_sign(json_t **reply, const struct keeper *k, json_t *payload,
+serve_sign(json_t **reply, const struct keeper *k, const struct message *m,
     struct err *e)
 {
 	struct sign_request r = { 0 };
-	enum err_code code = read_sign_request(&r, k, payload, e);
+	enum err_code code = read_sign_request(&r, k, m, e);
 
 	if (code == ERR_OK)
 		code = sign_files(reply, &r, e);
-	mem_free(r.files);
+	keeper_list_clear(&r.list);
 	return code;
 }
 
 static enum err_code
-serve_verify(json_t **reply, const struct keeper *k, json_t *payload,
+serve_verify(json_t **reply, const struct keeper *k, const struct message *m,
     struct err *e)
 {
 	struct jws_claims claims = { 0 };
@@ -198,8 +109,8 @@ serve_verify(json_t **reply, const struct keeper *k, json_t *payload,
 	json_error_t fault;
 	size_t len;
 
-	if (json_unpack_ex(payload, &fault, 0, "{s:s,s:s%!}", "key", &id, "jws",
-		&jws, &len) != 0)
+	if (json_unpack_ex(m->payload, &fault, 0, "{s:s,s:s%!}", "key", &id,
+		"jws", &jws, &len) != 0)
 		return err_set(e, ERR_INVALID, "verify: %s", fault.text);
 	TRY(find_key(&key, k, id, e));
 	TRY(jws_verify(&claims, jws, len, key, e));
@@ -225,12 +136,12 @@ describe_key(const struct key *k)
 }
 
 static enum err_code
-serve_keys(json_t **reply, const struct keeper *k, json_t *payload,
+serve_keys(json_t **reply, const struct keeper *k, const struct message *m,
     struct err *e)
 {
 	json_t *keys = json_array();
 
-	if (json_object_size(payload) > 0) {
+	if (json_object_size(m->payload) > 0) {
 		json_decref(keys);
 		return err_set(e, ERR_INVALID, "keys: takes no arguments");
 	}
@@ -246,12 +157,13 @@ serve_keys(json_t **reply, const struct keeper *k, json_t *payload,
 static const struct service {
 	uint32_t kind;
 	const char *name;
+	size_t fds;
 	enum err_code (*serve)(json_t **reply, const struct keeper *k,
-	    json_t *payload, struct err *e);
+	    const struct message *m, struct err *e);
 } services[] = {
-	{ KEEPER_SIGN_BUNDLE, "sign", serve_sign },
-	{ KEEPER_VERIFY, "verify", serve_verify },
-	{ KEEPER_KEYS, "keys", serve_keys },
+	{ KEEPER_SIGN_BUNDLE, "sign", 1, serve_sign },
+	{ KEEPER_VERIFY, "verify", 0, serve_verify },
+	{ KEEPER_KEYS, "keys", 0, serve_keys },
 };
 
 static const uint32_t accepted[] = { KEEPER_SIGN_BUNDLE, KEEPER_VERIFY,
@@ -273,11 +185,11 @@ answer(const struct keeper *k, const struct message *m, struct err *e)
 		log_warn("keeper.ignored", "kind=%u", m->kind);
 		return ERR_OK;
 	}
-	if (m->fd_count > 0)
-		code = err_set(&why, ERR_INVALID, "%s: takes no descriptors",
-		    s->name);
+	if (m->fd_count != s->fds)
+		code = err_set(&why, ERR_INVALID,
+		    "%s: comes with %zu descriptors", s->name, s->fds);
 	else
-		code = s->serve(&reply, k, m->payload, &why);
+		code = s->serve(&reply, k, m, &why);
 	if (code == ERR_OK) {
 		code = channel_reply(k->pipeline, m, reply, e);
 	} else {
@@ -410,32 +322,43 @@ keeper_main(const char *keys_dir, int pipeline_fd, bool best_effort)
 
 /* The pipeline's side. */
 
-static json_t *
-pack_files(const struct jws_file *files, size_t count)
+/* The keeper signed these very bytes, or the signature fits none. */
+static enum err_code
+take_signature(struct buf *out, char **key_id_out, const struct message *reply,
+    const char *bundle, const struct jws_file *files, size_t count,
+    struct err *e)
 {
-	json_t *list = json_array();
+	const char *id, *algorithm, *signature;
+	json_error_t fault;
 
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list,
-		    json_pack("[s,s]", files[i].name, files[i].hash));
-	return list;
+	if (json_unpack_ex(reply->payload, &fault, 0, "{s:s,s:s,s:s!}", "key",
+		&id, "algorithm", &algorithm, "signature", &signature) != 0)
+		return err_set(e, ERR_INVALID, "keeper's reply: %s",
+		    fault.text);
+	TRY(jws_write_signed(out, id, algorithm, bundle, files, count, e));
+	buf_add_char(out, '.');
+	buf_add_str(out, signature);
+	TRY(buf_check(out, "signature", e));
+	*key_id_out = mem_strdup(id);
+	return ERR_OK;
 }
 
 static enum err_code
-take_signature(struct buf *out, char **key_id_out, const struct message *reply,
-    struct err *e)
+ask_signature(struct caller *keeper, struct message *reply, const char *bundle,
+    const char *revision, int list, struct err *e)
 {
-	const char *id, *algorithm, *jws;
-	json_error_t fault;
-	size_t len;
+	enum err_code code;
+	json_t *request =
+	    json_pack("{s:s,s:s}", "bundle", bundle, "revision", revision);
 
-	if (json_unpack_ex(reply->payload, &fault, 0, "{s:s,s:s,s:s%!}", "key",
-		&id, "algorithm", &algorithm, "jws", &jws, &len) != 0)
-		return err_set(e, ERR_INVALID, "keeper's reply: %s",
-		    fault.text);
-	buf_add(out, jws, len);
-	TRY(buf_check(out, "signature", e));
-	*key_id_out = mem_strdup(id);
+	if (request == NULL)
+		return err_set(e, ERR_INVALID,
+		    "a bundle's name that is not UTF-8");
+	code = caller_call(keeper, KEEPER_SIGN_BUNDLE, request, &list, 1,
+	    KEEPER_TIMEOUT_MS, reply, e);
+	json_decref(request);
+	if (code != ERR_OK)
+		return err_add(e, "signing bundle %s", bundle);
 	return ERR_OK;
 }
 
@@ -446,18 +369,14 @@ keeper_sign(struct caller *keeper, struct buf *out, char **key_id_out,
 {
 	struct message reply = { 0 };
 	enum err_code code;
-	json_t *request = json_pack("{s:s,s:s,s:o}", "bundle", bundle,
-	    "revision", revision, "files", pack_files(files, count));
+	int list = -1;
 
-	if (request == NULL)
-		return err_set(e, ERR_INVALID,
-		    "%s: a file name or the bundle's is not UTF-8", bundle);
-	code = caller_call(keeper, KEEPER_SIGN_BUNDLE, request, NULL, 0,
-	    KEEPER_TIMEOUT_MS, &reply, e);
-	json_decref(request);
+	TRY(keeper_list_send(&list, files, count, e));
+	code = ask_signature(keeper, &reply, bundle, revision, list, e);
+	(void)close(list);
 	if (code != ERR_OK)
-		return err_add(e, "signing bundle %s", bundle);
-	code = take_signature(out, key_id_out, &reply, e);
+		return code;
+	code = take_signature(out, key_id_out, &reply, bundle, files, count, e);
 	message_clear(&reply);
 	return code;
 }

@@ -12,11 +12,11 @@
 #include "signing/key.h"
 
 enum keeper_kind {
-	/* {"key"?, "bundle", "revision", "files": [[name, hash], …]} →
-	 * {"key", "algorithm", "jws"}. The scope is the bundle's name; key
-	 * absent: the current one. Names and hashes are checked: no leading
-	 * slash, no "..", sorted, distinct, no signature file among them, `.manifest`
-	 * among them. Unknown keys are NOT_FOUND. */
+	/* {"key"?, "bundle", "revision"} and one descriptor, a list of files as
+	 * in keeper_list.h, which says what is refused in it → {"key",
+	 * "algorithm", "signature"}: the last part of the JWS, whose first two
+	 * jws_write_signed makes of the same list. The scope is the bundle's
+	 * name; key absent: the current one. Unknown keys are NOT_FOUND. */
 	KEEPER_SIGN_BUNDLE = 100,
 	/* {"key", "jws"} → {"files": n}: for HS, whose secret never leaves. */
 	KEEPER_VERIFY = 101,

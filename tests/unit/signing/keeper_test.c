@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,11 +26,12 @@
 #include "tool.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
-#define OK(call)                                \
-	do {                                    \
-		if ((call) != ERR_OK)           \
-			fail_msg("%s", e.text); \
+#define OK_WITH(call, e)                           \
+	do {                                       \
+		if ((call) != ERR_OK)              \
+			fail_msg("%s", (e)->text); \
 	} while (0)
+#define OK(call) OK_WITH(call, &e)
 
 #define HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define REVISION "0123456789abcdef0123456789abcdef01234567"
@@ -99,11 +101,11 @@ teardown(void **state)
 	return status != 0 || tool_teardown(&dir) != 0 ? -1 : 0;
 }
 
-/* One request, and its reply: ERR_OK with *reply the caller's, or the error
- * that came back. Takes payload over. */
+/* One request with descriptors, and its reply: ERR_OK with *reply the caller's,
+ * or the error that came back. Takes payload over. */
 static enum err_code
-ask(struct fixture *f, uint32_t kind, json_t *payload, json_t **reply,
-    struct err *e)
+ask_with(struct fixture *f, uint32_t kind, json_t *payload, const int *fds,
+    size_t fd_count, json_t **reply, struct err *e)
 {
 	static const uint32_t nothing[] = { 0 };
 	struct message m = { 0 };
@@ -111,8 +113,8 @@ ask(struct fixture *f, uint32_t kind, json_t *payload, json_t **reply,
 
 	assert_non_null(payload);
 	if (channel_send(f->channel, kind, ++f->last_id,
-		clock_mono_ms() + PATIENCE_MS, payload, NULL, 0, PATIENCE_MS,
-		e) != ERR_OK ||
+		clock_mono_ms() + PATIENCE_MS, payload, fds, fd_count,
+		PATIENCE_MS, e) != ERR_OK ||
 	    channel_receive(f->channel, &m, nothing, PATIENCE_MS, e) != ERR_OK)
 		fail_msg("%s", e->text);
 	json_decref(payload);
@@ -121,6 +123,26 @@ ask(struct fixture *f, uint32_t kind, json_t *payload, json_t **reply,
 	if (code == ERR_OK && reply != NULL)
 		*reply = json_incref(m.payload);
 	message_clear(&m);
+	return code;
+}
+
+/* A text under "files" goes as the list it is. */
+static enum err_code
+ask(struct fixture *f, uint32_t kind, json_t *payload, json_t **reply,
+    struct err *e)
+{
+	const json_t *lines = json_object_get(payload, "files");
+	enum err_code code;
+	int list;
+
+	if (!json_is_string(lines))
+		return ask_with(f, kind, payload, NULL, 0, reply, e);
+	OK_WITH(file_memory(&list, "list", json_string_value(lines),
+		    json_string_length(lines), e),
+	    e);
+	json_object_del(payload, "files");
+	code = ask_with(f, kind, payload, &list, 1, reply, e);
+	assert_int_equal(close(list), 0);
 	return code;
 }
 
@@ -221,15 +243,26 @@ signs_for_the_pipeline(void **state)
 	stop_caller(f);
 }
 
-static json_t *
-good_files(void)
-{
-	json_t *list = json_array();
+#define LINE(name) HASH "  " name "\n"
+#define GOOD LINE(".manifest") LINE("app/\xc3\xa4.rego") LINE("data.json")
 
-	for (size_t i = 0; i < COUNT(files); i++)
-		json_array_append_new(list,
-		    json_pack("[s,s]", files[i].name, files[i].hash));
-	return list;
+/* The caller's. */
+static char *
+jws_of(const json_t *reply, const struct jws_file *list, size_t count)
+{
+	const char *key, *algorithm, *signature;
+	AUTO_BUF jws = { 0 };
+	struct err e;
+
+	assert_int_equal(json_unpack((json_t *)(uintptr_t)reply,
+			     "{s:s,s:s,s:s!}", "key", &key, "algorithm",
+			     &algorithm, "signature", &signature),
+	    0);
+	assert_null(strchr(signature, '.'));
+	buf_init(&jws, JWS_SIZE_MAX);
+	OK(jws_write_signed(&jws, key, algorithm, "authz", list, count, &e));
+	buf_printf(&jws, ".%s", signature);
+	return buf_steal(&jws, &(size_t){ 0 });
 }
 
 static void
@@ -239,18 +272,18 @@ signs_with_every_key(void **state)
 
 	for (size_t i = 0; i < COUNT(f->keys); i++) {
 		struct jws_claims c = { 0 };
-		const char *key, *algorithm, *jws;
+		const char *key, *algorithm;
+		AUTO_STR jws = NULL;
 		json_t *reply = NULL;
 		struct err e;
 
 		OK(ask(f, KEEPER_SIGN_BUNDLE,
-		    json_pack("{s:s,s:s,s:s,s:o}", "key", key_id(f->keys[i]),
-			"bundle", "authz", "revision", REVISION, "files",
-			good_files()),
+		    json_pack("{s:s,s:s,s:s,s:s}", "key", key_id(f->keys[i]),
+			"bundle", "authz", "revision", REVISION, "files", GOOD),
 		    &reply, &e));
-		assert_int_equal(json_unpack(reply, "{s:s,s:s,s:s!}", "key",
-				     &key, "algorithm", &algorithm, "jws",
-				     &jws),
+		jws = jws_of(reply, files, COUNT(files));
+		assert_int_equal(json_unpack(reply, "{s:s,s:s}", "key", &key,
+				     "algorithm", &algorithm),
 		    0);
 		assert_string_equal(key, key_id(f->keys[i]));
 		assert_string_equal(algorithm,
@@ -311,21 +344,25 @@ engines_accept_it(void **state)
 		"--verification-key", public, "--verification-key-id",
 		"current", "--scope", "authz", "-o", "/dev/null", NULL };
 	char hashes[2][DIGEST_HEX_SIZE];
+	const struct jws_file list[] = { { ".manifest", hashes[0] },
+		{ "app.rego", hashes[1] } };
 	AUTO_BUF wrapped, output;
+	AUTO_STR lines = NULL;
+	AUTO_STR jws = NULL;
 	json_t *reply = NULL;
-	const char *jws;
 	struct err e;
 
 	buf_init(&wrapped, JWS_SIZE_MAX);
 	buf_init(&output, TOOL_OUTPUT_MAX);
 	digest_hex(hashes[0], manifest, sizeof manifest - 1);
 	digest_hex(hashes[1], policy, sizeof policy - 1);
+	lines =
+	    mem_printf("%s  .manifest\n%s  app.rego\n", hashes[0], hashes[1]);
 	OK(ask(f, KEEPER_SIGN_BUNDLE,
-	    json_pack("{s:s,s:s,s:[[s,s],[s,s]]}", "bundle", "authz",
-		"revision", REVISION, "files", ".manifest", hashes[0],
-		"app.rego", hashes[1]),
+	    json_pack("{s:s,s:s,s:s}", "bundle", "authz", "revision", REVISION,
+		"files", lines),
 	    &reply, &e));
-	jws = json_string_value(json_object_get(reply, "jws"));
+	jws = jws_of(reply, list, COUNT(list));
 	jws_wrap(&wrapped, jws, strlen(jws));
 	json_decref(reply);
 	tool_write(root, ".manifest", manifest, sizeof manifest - 1);
@@ -341,15 +378,16 @@ still_signs(struct fixture *f)
 	struct err e;
 
 	OK(ask(f, KEEPER_SIGN_BUNDLE,
-	    json_pack("{s:s,s:s,s:o}", "bundle", "authz", "revision", REVISION,
-		"files", good_files()),
+	    json_pack("{s:s,s:s,s:s}", "bundle", "authz", "revision", REVISION,
+		"files", GOOD),
 	    NULL, &e));
 }
 
 #define SIGN(more) \
 	"{\"bundle\":\"authz\",\"revision\":\"" REVISION "\"," more "}"
-#define FILES(more) SIGN("\"files\":[[\".manifest\",\"" HASH "\"]" more "]")
-#define NAMED(name) FILES(",[\"" name "\",\"" HASH "\"]")
+#define END "\",\"files\":\"" HASH "  .manifest\\n\"}"
+#define FILES(more) SIGN("\"files\":\"" HASH "  .manifest\\n" more "\"")
+#define NAMED(name) FILES(HASH "  " name "\\n")
 
 static void
 hostile_requests_are_refused(void **state)
@@ -363,29 +401,29 @@ hostile_requests_are_refused(void **state)
 		{ KEEPER_SIGN_BUNDLE, NAMED("a/..b/.c/d..."), ERR_OK },
 		/* shapes */
 		{ KEEPER_SIGN_BUNDLE, "{}", ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, SIGN("\"files\":\"\""), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, SIGN("\"files\":[]"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, SIGN("\"files\":{}"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, SIGN("\"files\":null"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, SIGN("\"files\":\"x\""), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, SIGN("\"file\":[]"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, SIGN("\"files\":[],\"scope\":\"x\""),
-		    ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, FILES(",null"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, FILES(",[]"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, FILES(",[\"a\"]"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, FILES(",[1,2]"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, FILES(",[\"a\",\"" HASH "\",\"\"]"),
-		    ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, FILES(",{\"a\":\"" HASH "\"}"),
-		    ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES("\",\"scope\":\"x"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES("\\n"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES("a\\n"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES(HASH), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES(HASH "  a"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES(HASH "\\n"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES(HASH " a\\n"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES(HASH "\\ta\\n"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES(HASH " *a\\n"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES(HASH "  a  b\\n"), ERR_OK },
 		/* keys */
-		{ KEEPER_SIGN_BUNDLE, SIGN("\"key\":\"x\",\"files\":[]"),
-		    ERR_NOT_FOUND },
-		{ KEEPER_SIGN_BUNDLE, SIGN("\"key\":\"\",\"files\":[]"),
-		    ERR_NOT_FOUND },
-		{ KEEPER_SIGN_BUNDLE, SIGN("\"key\":1,\"files\":[]"),
+		{ KEEPER_SIGN_BUNDLE, FILES("\",\"key\":\"x"), ERR_NOT_FOUND },
+		{ KEEPER_SIGN_BUNDLE, FILES("\",\"key\":\""), ERR_NOT_FOUND },
+		{ KEEPER_SIGN_BUNDLE,
+		    SIGN("\"key\":1,\"files\":\"" HASH "  .manifest\\n\""),
 		    ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, SIGN("\"key\":null,\"files\":[]"),
+		{ KEEPER_SIGN_BUNDLE,
+		    SIGN("\"key\":null,\"files\":\"" HASH "  .manifest\\n\""),
 		    ERR_INVALID },
 		/* names */
 		{ KEEPER_SIGN_BUNDLE, NAMED(""), ERR_INVALID },
@@ -398,7 +436,7 @@ hostile_requests_are_refused(void **state)
 		{ KEEPER_SIGN_BUNDLE, NAMED("./a"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, NAMED("a//b"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, NAMED("a/"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, NAMED("a\\nb"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, NAMED("a\\rb"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, NAMED("a\\u007f"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, NAMED(".signatures.json"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, NAMED("a/.signatures.json"),
@@ -407,40 +445,33 @@ hostile_requests_are_refused(void **state)
 		    ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, NAMED(".manifest"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE, NAMED(".a"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE,
-		    SIGN("\"files\":[[\"a.rego\",\"" HASH "\"]]"),
+		{ KEEPER_SIGN_BUNDLE, SIGN("\"files\":\"" HASH "  a.rego\\n\""),
 		    ERR_INVALID },
 		/* hashes */
-		{ KEEPER_SIGN_BUNDLE, FILES(",[\"a\",\"\"]"), ERR_INVALID },
-		{ KEEPER_SIGN_BUNDLE, FILES(",[\"a\",\"" HASH "0\"]"),
-		    ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES("  a\\n"), ERR_INVALID },
+		{ KEEPER_SIGN_BUNDLE, FILES(HASH "0  a\\n"), ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE,
-		    FILES(",[\"a\",\"E3B0C44298FC1C149AFBF4C8996FB92427AE41E464"
-			  "9B934CA495991B7852B855\"]"),
+		    FILES("E3B0C44298FC1C149AFBF4C8996FB92427AE41E464"
+			  "9B934CA495991B7852B855  a\\n"),
 		    ERR_INVALID },
 		/* bundles and revisions */
 		{ KEEPER_SIGN_BUNDLE,
 		    "{\"bundle\":\"discovery/prod\",\"revision\":\"" REVISION
-		    "\",\"files\":[]}",
+			END,
 		    ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE,
-		    "{\"bundle\":\"preview/1\",\"revision\":\"" REVISION
-		    "\",\"files\":[]}",
+		    "{\"bundle\":\"preview/1\",\"revision\":\"" REVISION END,
 		    ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE,
-		    "{\"bundle\":\".a\",\"revision\":\"" REVISION
-		    "\",\"files\":[]}",
+		    "{\"bundle\":\".a\",\"revision\":\"" REVISION END,
 		    ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE,
-		    "{\"bundle\":\"\",\"revision\":\"" REVISION
-		    "\",\"files\":[]}",
+		    "{\"bundle\":\"\",\"revision\":\"" REVISION END,
 		    ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE,
-		    "{\"bundle\":\"a\",\"revision\":\"main\",\"files\":[]}",
-		    ERR_INVALID },
+		    "{\"bundle\":\"a\",\"revision\":\"main" END, ERR_INVALID },
 		{ KEEPER_SIGN_BUNDLE,
-		    "{\"bundle\":\"a\",\"revision\":\"" REVISION
-		    "0\",\"files\":[]}",
+		    "{\"bundle\":\"a\",\"revision\":\"" REVISION "0" END,
 		    ERR_INVALID },
 		/* the other kinds */
 		{ KEEPER_VERIFY, "{}", ERR_INVALID },
@@ -480,61 +511,116 @@ names_have_limits(void **state)
 
 	for (size_t over = 0; over <= 1; over++) {
 		char bundle[65], name[4098];
+		AUTO_STR lines = NULL;
 		struct err e = { 0 };
 
 		memset(bundle, 'b', sizeof bundle);
 		bundle[63 + over] = '\0';
 		if (ask(f, KEEPER_SIGN_BUNDLE,
-			json_pack("{s:s,s:s,s:o}", "bundle", bundle, "revision",
-			    REVISION, "files", good_files()),
+			json_pack("{s:s,s:s,s:s}", "bundle", bundle, "revision",
+			    REVISION, "files", GOOD),
 			NULL, &e) != (over > 0 ? ERR_INVALID : ERR_OK))
 			fail_msg("%s", e.text);
 		memset(name, 'n', sizeof name);
 		name[4096 + over] = '\0';
+		lines = mem_printf(LINE(".manifest") HASH "  %s\n", name);
 		if (ask(f, KEEPER_SIGN_BUNDLE,
-			json_pack("{s:s,s:s,s:[[s,s],[s,s]]}", "bundle", "b",
-			    "revision", REVISION, "files", ".manifest", HASH,
-			    name, HASH),
+			json_pack("{s:s,s:s,s:s}", "bundle", "b", "revision",
+			    REVISION, "files", lines),
 			NULL, &e) != (over > 0 ? ERR_INVALID : ERR_OK))
 			fail_msg("%s", e.text);
 	}
 }
 
-/* Lists that travel in a memory file, there and back. */
+/* Tens of thousands of files, as the pipeline sends them. */
 static void
 big_lists(void **state)
 {
 	enum { MANY = 50000 };
 	struct fixture *f = *state;
 	struct jws_claims c = { 0 };
-	json_t *list = json_array(), *reply = NULL;
-	const char *jws;
+	struct jws_file *list = mem_array(MANY + 2, sizeof *list);
+	AUTO_STR id = NULL;
+	AUTO_BUF jws = { 0 };
 	struct err e;
 
-	json_array_append_new(list, json_pack("[s,s]", ".manifest", HASH));
-	for (int i = 0; i < MANY; i++) {
-		char name[32];
-
-		snprintf(name, sizeof name, "policies/%06d.rego", i);
-		json_array_append_new(list, json_pack("[s,s]", name, HASH));
-	}
-	OK(ask(f, KEEPER_SIGN_BUNDLE,
-	    json_pack("{s:s,s:s,s:O}", "bundle", "authz", "revision", REVISION,
-		"files", list),
-	    &reply, &e));
-	jws = json_string_value(json_object_get(reply, "jws"));
-	OK(jws_verify(&c, jws, strlen(jws), f->keys[0], &e));
+	list[0] = files[0];
+	for (size_t i = 1; i <= MANY; i++)
+		list[i] =
+		    (struct jws_file){ mem_printf("policies/%06zu.rego", i),
+			    HASH };
+	buf_init(&jws, JWS_SIZE_MAX);
+	start_caller(f);
+	OK(keeper_sign(f->caller, &jws, &id, "authz", REVISION, list, MANY + 1,
+	    &e));
+	OK(jws_verify(&c, jws.data, jws.len, f->keys[0], &e));
 	assert_int_equal(c.count, MANY + 1);
 	jws_claims_clear(&c);
-	json_decref(reply);
 
-	/* The last one twice. */
-	json_array_append(list, json_array_get(list, MANY));
-	assert_int_equal(ask(f, KEEPER_SIGN_BUNDLE,
-			     json_pack("{s:s,s:s,s:o}", "bundle", "authz",
-				 "revision", REVISION, "files", list),
-			     NULL, &e),
+	/* The last one twice; and a name that is two lines. */
+	list[MANY + 1] = list[MANY];
+	assert_int_equal(keeper_sign(f->caller, &jws, &id, "authz", REVISION,
+			     list, MANY + 2, &e),
 	    ERR_INVALID);
+	assert_non_null(strstr(e.text, "listed twice"));
+	list[MANY + 1] = (struct jws_file){ "q\n" LINE("r"), HASH };
+	assert_int_equal(keeper_sign(f->caller, &jws, &id, "authz", REVISION,
+			     list, MANY + 2, &e),
+	    ERR_INVALID);
+	assert_non_null(strstr(e.text, "line break"));
+	stop_caller(f);
+	for (size_t i = 1; i <= MANY; i++)
+		mem_free((void *)(uintptr_t)list[i].name);
+	mem_free(list);
+	still_signs(f);
+}
+
+static enum err_code
+sign_with(struct fixture *f, const int *fds, size_t count)
+{
+	struct err e;
+
+	return ask_with(f, KEEPER_SIGN_BUNDLE,
+	    json_pack("{s:s,s:s}", "bundle", "authz", "revision", REVISION),
+	    fds, count, NULL, &e);
+}
+
+/* A list is memory that nobody can change any more, and text, and one. */
+static void
+odd_lists_are_refused(void **state)
+{
+	static const char nul[] = LINE(".manifest") HASH "  a\0b\n";
+	static const char bad[] = LINE(".manifest") LINE("\xff.rego");
+	struct fixture *f = *state;
+	AUTO_STR path = file_path(f->dir, "list");
+	int fds[2];
+	struct err e;
+
+	OK(file_memory(&fds[0], "list", GOOD, strlen(GOOD), &e));
+	fds[1] = fds[0];
+	assert_int_equal(sign_with(f, fds, 1), ERR_OK);
+	assert_int_equal(sign_with(f, fds, 2), ERR_INVALID);
+	assert_int_equal(sign_with(f, fds, 0), ERR_INVALID);
+	(void)close(fds[0]);
+	OK(file_memory(&fds[0], "list", nul, sizeof nul - 1, &e));
+	assert_int_equal(sign_with(f, fds, 1), ERR_INVALID);
+	(void)close(fds[0]);
+	OK(file_memory(&fds[0], "list", bad, sizeof bad - 1, &e));
+	assert_int_equal(sign_with(f, fds, 1), ERR_INVALID);
+	(void)close(fds[0]);
+
+	tool_write(f->dir, "list", GOOD, strlen(GOOD));
+	fds[0] = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(sign_with(f, fds, 1), ERR_INVALID);
+	(void)close(fds[0]);
+	fds[0] = memfd_create("list", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(write(fds[0], GOOD, strlen(GOOD)), strlen(GOOD));
+	assert_int_equal(sign_with(f, fds, 1), ERR_INVALID);
+	assert_int_equal(fcntl(fds[0], F_ADD_SEALS, F_SEAL_WRITE), 0);
+	assert_int_equal(sign_with(f, fds, 1), ERR_INVALID);
+	assert_int_equal(fcntl(fds[0], F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(sign_with(f, fds, 1), ERR_OK);
+	(void)close(fds[0]);
 	still_signs(f);
 }
 
@@ -674,8 +760,8 @@ a_new_one_takes_over(void **state)
 	OK(key_ring_add(f->dir, late, true, &e));
 	start(f);
 	OK(ask(f, KEEPER_SIGN_BUNDLE,
-	    json_pack("{s:s,s:s,s:s,s:o}", "key", "late", "bundle", "authz",
-		"revision", REVISION, "files", good_files()),
+	    json_pack("{s:s,s:s,s:s,s:s}", "key", "late", "bundle", "authz",
+		"revision", REVISION, "files", GOOD),
 	    NULL, &e));
 }
 
@@ -705,8 +791,8 @@ without_a_current_key(void **state)
 	assert_int_equal(unlink(path), 0);
 	start(f);
 	assert_int_equal(ask(f, KEEPER_SIGN_BUNDLE,
-			     json_pack("{s:s,s:s,s:o}", "bundle", "authz",
-				 "revision", REVISION, "files", good_files()),
+			     json_pack("{s:s,s:s,s:s}", "bundle", "authz",
+				 "revision", REVISION, "files", GOOD),
 			     NULL, &e),
 	    ERR_NOT_FOUND);
 	OK(ask(f, KEEPER_KEYS, json_object(), &reply, &e));
@@ -727,6 +813,7 @@ main(void)
 		WITH_KEEPER(hostile_requests_are_refused),
 		WITH_KEEPER(names_have_limits),
 		WITH_KEEPER(big_lists),
+		WITH_KEEPER(odd_lists_are_refused),
 		WITH_KEEPER(raw_bytes_and_descriptors),
 		WITH_KEEPER(rules_leave_no_file_and_no_socket),
 		WITH_KEEPER(the_live_keeper_is_confined),
