@@ -254,7 +254,14 @@ find(struct packs *p, const git_oid *id, size_t *at)
 
 /* -- unpacking ------------------------------------------------------------ */
 
-enum kind { KIND_BLOB = 3, KIND_OFFSET_DELTA = 6, KIND_ID_DELTA = 7 };
+enum kind {
+	KIND_COMMIT = 1,
+	KIND_TREE = 2,
+	KIND_BLOB = 3,
+	KIND_TAG = 4,
+	KIND_OFFSET_DELTA = 6,
+	KIND_ID_DELTA = 7
+};
 
 /* An object as it stands in a pack. */
 struct object {
@@ -320,9 +327,8 @@ read_base(struct object *o, const struct pack *p, size_t at, struct cursor *c)
 	return true;
 }
 
-/* Blobs and deltas only. */
 static bool
-read_object(struct object *out, const struct pack *p, size_t at)
+read_header(struct object *out, const struct pack *p, size_t at)
 {
 	struct cursor c = { p->pack.data + at,
 		p->pack.data + p->pack.len - ID_SIZE };
@@ -342,12 +348,20 @@ read_object(struct object *out, const struct pack *p, size_t at)
 	if (o.kind == KIND_OFFSET_DELTA || o.kind == KIND_ID_DELTA) {
 		if (!read_base(&o, p, at, &c))
 			return false;
-	} else if (o.kind != KIND_BLOB) {
+	} else if (o.kind < KIND_COMMIT || o.kind > KIND_TAG) {
 		return false;
 	}
 	o.data = (size_t)(c.at - p->pack.data);
 	*out = o;
 	return true;
+}
+
+/* Blobs and deltas only. */
+static bool
+read_object(struct object *out, const struct pack *p, size_t at)
+{
+	return read_header(out, p, at) &&
+	    (out->kind == KIND_BLOB || out->kind > KIND_TAG);
 }
 
 /* Appends exactly the bytes that were promised. */
@@ -600,27 +614,46 @@ packs_read(struct packs *p, const git_oid *id, size_t size, struct buf *out)
 	return false;
 }
 
-bool
-packs_size(struct packs *p, const git_oid *id, size_t *size)
+/* Of a delta, its beginning says what it makes. */
+static bool
+unpacked_size(struct packs *p, const struct pack *pack, const struct object *o,
+    size_t *size)
 {
 	enum { DELTA_MAX = 64 << 10 }; /* a larger one is not looked into */
-	size_t at;
-	const struct pack *pack = find(p, id, &at);
 	uint64_t from, to;
-	struct object o;
 	struct cursor c;
 
-	if (pack == NULL || !read_object(&o, pack, at))
-		return false;
-	*size = o.size;
-	if (o.kind == KIND_BLOB)
+	*size = o->size;
+	if (o->kind <= KIND_TAG)
 		return true;
 	buf_reset(&p->delta);
-	if (o.size > DELTA_MAX || !inflate(p, pack, &o, &p->delta) ||
+	if (o->size > DELTA_MAX || !inflate(p, pack, o, &p->delta) ||
 	    !read_sizes(&c, &p->delta, &from, &to))
 		return false;
 	*size = (size_t)to;
 	return true;
+}
+
+bool
+packs_size(struct packs *p, const git_oid *id, size_t *size)
+{
+	size_t at;
+	const struct pack *pack = find(p, id, &at);
+	struct object o;
+
+	return pack != NULL && read_object(&o, pack, at) &&
+	    unpacked_size(p, pack, &o, size);
+}
+
+bool
+packs_size_of_any(struct packs *p, const git_oid *id, size_t *size)
+{
+	size_t at;
+	const struct pack *pack = find(p, id, &at);
+	struct object o;
+
+	return pack != NULL && read_header(&o, pack, at) &&
+	    unpacked_size(p, pack, &o, size);
 }
 
 bool

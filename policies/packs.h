@@ -52,6 +52,10 @@ bool packs_read(struct packs *p, const git_oid *id, size_t size,
  * libgit2. */
 bool packs_size(struct packs *p, const git_oid *id, size_t *size) MUST_CHECK;
 
+/* As packs_size, of whatever kind of object it is. */
+bool packs_size_of_any(struct packs *p, const git_oid *id, size_t *size)
+    MUST_CHECK;
+
 /* Is the object there, and a blob? By its headers alone; false: ask libgit2. */
 bool packs_has_blob(struct packs *p, const git_oid *id) MUST_CHECK;
 

@@ -80,14 +80,32 @@ first_time(struct checker *t, const git_oid *id)
 	return true;
 }
 
-/* libgit2 inflates the beginning of a delta to say what it is, so most are not
- * asked of it. */
-static bool
-is_new_blob(struct checker *t, const git_oid *id)
+/* To say what a delta makes, libgit2 goes back to its first base and inflates,
+ * so most is not asked of it. NULL: of little, all is. */
+static struct packs *
+packs_of(struct checker *t)
 {
 	if (t->packs == NULL && t->objects >= PACKS_FROM)
 		t->packs = packs_open(t->verified);
-	return t->packs != NULL && packs_has_blob(t->packs, id);
+	return t->packs;
+}
+
+static bool
+is_new_blob(struct checker *t, const git_oid *id)
+{
+	struct packs *p = packs_of(t);
+
+	return p != NULL && packs_has_blob(p, id);
+}
+
+static bool
+is_new_and_small(struct checker *t, const git_oid *id)
+{
+	struct packs *p = packs_of(t);
+	size_t size;
+
+	return p != NULL && packs_size_of_any(p, id, &size) &&
+	    size <= REPO_TREE_OBJECT_MAX;
 }
 
 static enum err_code
@@ -117,11 +135,14 @@ struct pairs {
 	size_t depth;
 };
 
-/* One that was seen was read, and its size looked at before. */
+/* A base that was seen was read, and its size looked at before. What goes wrong
+ * goes wrong again, with its reason. */
 static enum err_code
-base_tree(git_tree **out, struct checker *t, const git_oid *id, struct err *e)
+read_tree(git_tree **out, struct checker *t, const git_oid *id, bool is_base,
+    struct err *e)
 {
-	if (is_seen(t, id) && git_tree_lookup(out, t->git, id) == 0)
+	if (((is_base && is_seen(t, id)) || is_new_and_small(t, id)) &&
+	    git_tree_lookup(out, t->git, id) == 0)
 		return ERR_OK;
 	return repo_tree_object(out, t->git, id, e);
 }
@@ -137,9 +158,9 @@ push_pair(struct checker *t, struct pairs *p, const git_oid *id,
 		    "folders are nested deeper than %d",
 		    (int)REPO_WHOLE_NEST_MAX);
 	memset(pair, 0, sizeof(*pair));
-	TRY(repo_tree_object(&pair->tree, t->git, id, e));
+	TRY(read_tree(&pair->tree, t, id, false, e));
 	if (base != NULL) {
-		enum err_code code = base_tree(&pair->base, t, base, e);
+		enum err_code code = read_tree(&pair->base, t, base, true, e);
 
 		if (code != ERR_OK) {
 			git_tree_free(pair->tree);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -138,6 +139,8 @@ sizes_are_those_of_headers(void **state)
 	AUTO(packs, p) = packs_open(objects);
 	for (size_t i = 0; i < b.count; i++) {
 		assert_true(packs_size(p, &b.ids[i], &size));
+		assert_true(packs_size_of_any(p, &b.ids[i], &size));
+		assert_int_equal(size, b.texts[i].len);
 		assert_true(packs_has_blob(p, &b.ids[i]));
 		assert_int_equal(size, b.texts[i].len);
 	}
@@ -167,6 +170,13 @@ leaves_the_rest_to_libgit2(void **state)
 	assert_false(packs_read(p, &id, 2, &out));
 	assert_false(packs_size(p, &id, &size));
 	assert_false(packs_has_blob(p, &id));
+	assert_true(packs_size_of_any(p, &id, &size));
+	assert_int_equal(size,
+	    strtol(sh_line("cd r; git cat-file -s HEAD:"), NULL, 10));
+	git_oid_fromstr(&id, sh_line("cd r; git rev-parse HEAD~1:"));
+	assert_true(packs_size_of_any(p, &id, &size));
+	assert_int_equal(size,
+	    strtol(sh_line("cd r; git cat-file -s HEAD~1:"), NULL, 10));
 	git_oid_fromstr(&id, sh_line("cd r; git rev-parse HEAD:f1"));
 	assert_true(packs_size(p, &id, &size));
 	assert_false(packs_read(p, &id, size - 1, &out));
@@ -174,6 +184,7 @@ leaves_the_rest_to_libgit2(void **state)
 	assert_int_equal(out.len, 0);
 	AUTO(packs, none) = packs_open(fixture_path("nothing"));
 	assert_false(packs_size(none, &id, &size));
+	assert_false(packs_size_of_any(none, &id, &size));
 	assert_false(packs_has_blob(none, &id));
 }
 
