@@ -48,8 +48,9 @@ remove_old(const struct join *j, const char *objects, struct err *e)
 	return file_sync_dir(packs, e);
 }
 
-/* A pack is named by what it holds: one of that name is as good, and its index
- * fits it, byte by byte. */
+/* A pack is named by what it holds, so there may be one of this name. That one
+ * was not verified just now and gives way: its index first, since it need not fit
+ * another pack with the same objects. */
 static enum err_code
 publish(const struct join *j, const char *objects, const char *incoming,
     struct err *e)
@@ -58,8 +59,7 @@ publish(const struct join *j, const char *objects, const char *incoming,
 	AUTO_STR packs = file_path(objects, "pack");
 	AUTO_STR there = mem_printf("%s/pack-%s.idx", packs, j->made);
 
-	if (access(there, F_OK) == 0)
-		return ERR_OK;
+	TRY(remove_file(there, e));
 	return objects_move_packs(from, packs, e);
 }
 

@@ -549,6 +549,35 @@ test_the_list_is_checked(void **state)
 	assert_int_equal(join_read(&j, fixture_path("."), &e), ERR_INVALID);
 }
 
+/* The mirror has a pack of this name, and it is no good: an index that fits
+ * nothing, and half of the objects. */
+static void
+test_a_damaged_pack_of_its_name_gives_way(void **state)
+{
+	const char *incoming;
+	struct join j;
+	struct err e;
+
+	(void)state;
+	fetch_all(FEW);
+	assert_true(plan(&j));
+	incoming = begin(&j);
+	run_child(incoming);
+	assert_int_equal(join_verify(&j, fixture_path("repos/p/git"), incoming,
+			     NULL, &e),
+	    ERR_OK);
+	sh("for f in %s/*/pack-*.idx; do to=repos/p/git/objects/pack; "
+	   "cp $f $to; f=${f%%.idx}.pack; "
+	   "head -c 1000 $f > $to/${f##*/}; done; ls $to",
+	    incoming);
+	if (repo_join(mirror, &j, incoming, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	join_clear(&j);
+	assert_int_equal(packs(), 1);
+	assert_whole("repos/p/git");
+	assert_readable();
+}
+
 /* True when it died. */
 static bool
 dies_before(int step, struct join *j, const char *incoming)
@@ -626,6 +655,7 @@ main(void)
 		EACH(test_a_child_that_cannot_says_why),
 		EACH(test_verifying_can_be_given_up),
 		EACH(test_the_list_is_checked),
+		EACH(test_a_damaged_pack_of_its_name_gives_way),
 		EACH(test_killed_at_any_step_it_is_whole),
 	};
 
