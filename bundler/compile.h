@@ -31,8 +31,8 @@ struct compile_means {
 };
 
 /* Puts the compiled bundle in *b's place. INVALID with opa's own words, or when
- * its two results differ; LIMIT when it dies or writes too much, which is the
- * bundle's fault as well; TIMEOUT; other errors are the server's. */
+ * its two results differ; LIMIT when it writes too much, UNSUPPORTED when it dies,
+ * which may be the bundle's fault as well; TIMEOUT; others are the server's. */
 enum err_code compile_bundle(struct bundle **b, const struct definition *d,
     const struct definition_bundle *of, struct compile_means *means,
     struct err *e) MUST_CHECK;

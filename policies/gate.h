@@ -126,8 +126,8 @@ struct gate_job {
 	const char *commands; /* digest of the programs that commands name here,
 	                       * for the identity; NULL: none are allowed */
 	const struct gate_runner *runner;
-	/* gate_decide calls it before the second try: to wait until nothing else
-	 * runs on this machine. May be NULL. */
+	/* gate_decide and gate_compile call it before the second try: to wait
+	 * until nothing else runs on this machine. May be NULL. */
 	void (*before_retry)(void *arg);
 	void *arg;
 };
@@ -192,8 +192,9 @@ struct gate_compile {
 
 /* Runs it in job->work/compile, which is removed again; what it wrote to its
  * standard output goes to *out (buf_clear in any case). INVALID with opa's own
- * words when it refuses; LIMIT above GATE_COMPILED_MAX, and when opa
- * died twice; TIMEOUT after GATE_COMPILE_MS, twice. */
+ * words when it refuses; LIMIT above GATE_COMPILED_MAX; TIMEOUT after
+ * GATE_COMPILE_MS, and UNSUPPORTED when opa died, each twice, the second time
+ * after job->before_retry. */
 enum err_code gate_compile(struct buf *out, const struct gate_job *job,
     const struct gate_compile *c, struct err *e) MUST_CHECK;
 

@@ -120,11 +120,15 @@ run(struct buf *out, const struct gate_job *job, const char *dir,
 	bool died = false;
 	enum err_code code = run_once(out, &died, job, dir, args, e);
 
-	if (code == ERR_TIMEOUT || code == ERR_UNAVAILABLE)
+	if (code == ERR_TIMEOUT || code == ERR_UNAVAILABLE) {
+		if (job->before_retry != NULL)
+			job->before_retry(job->arg);
 		code = run_once(out, &died, job, dir, args, e);
+	}
 	/* Twice is no accident: its optimizer has faults that a policy can
-	 * run into. */
-	return code == ERR_UNAVAILABLE && died ? err_as(e, ERR_LIMIT) : code;
+	 * run into, and memory ends. */
+	return code == ERR_UNAVAILABLE && died ? err_as(e, ERR_UNSUPPORTED)
+					       : code;
 }
 
 enum err_code

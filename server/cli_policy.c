@@ -213,7 +213,9 @@ refuse(struct check *k, const char *stage, const struct err *reason)
 		reason->code == ERR_LIMIT || reason->code == ERR_CONFLICT
 	    ? GATE_FAILED
 	    : reason->code == ERR_TIMEOUT ? GATE_TIMED_OUT
-					  : GATE_COULD_NOT_RUN;
+	    : reason->code == ERR_UNSUPPORTED && strcmp(stage, "compile") == 0
+	    ? GATE_CRASHED
+	    : GATE_COULD_NOT_RUN;
 
 	verdict_free(k->verdict);
 	k->verdict = gate_refuse(state, stage, reason);

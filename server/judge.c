@@ -34,7 +34,9 @@ struct judging {
 	size_t planned;  /* of them, that were not known before */
 	struct gate_minimum minimum;
 	struct gate_job job;
-	bool entered, alone; /* the gate slot that is held */
+	bool entered, alone;       /* the gate slot that is held */
+	struct gate_runner builds; /* after the tests: a slot for each run */
+	bool next_alone;           /* its next one */
 };
 
 static void
@@ -61,6 +63,8 @@ blame(const char *stage, enum err_code code)
 		return GATE_COULD_NOT_RUN;
 	if (strcmp(stage, "compile") == 0 && code == ERR_TIMEOUT)
 		return GATE_TIMED_OUT;
+	if (strcmp(stage, "compile") == 0 && code == ERR_UNSUPPORTED)
+		return GATE_CRASHED;
 	return code == ERR_INVALID || code == ERR_LIMIT || code == ERR_CONFLICT
 	    ? GATE_FAILED
 	    : GATE_COULD_NOT_RUN;
@@ -259,6 +263,35 @@ run_tests(struct judging *j, struct err *e)
 
 /* ---- the bundles ---- */
 
+/* opa for compile and load. A commit whose results are known waits for no
+ * slot. */
+static enum err_code
+run_in_slot(void *ctx, struct child_result *out, const struct gate_tool *tool,
+    struct err *e)
+{
+	struct judging *j = ctx;
+	struct desk *d = j->w->desk;
+	bool alone = j->next_alone;
+	enum err_code code;
+
+	if (!desk_gate_enter(d, alone))
+		return err_set(e, ERR_UNAVAILABLE, "the server is stopping");
+	code = desk_run(&j->w->runner, out, tool, e);
+	desk_gate_leave(d, alone);
+	j->next_alone = false;
+	return code;
+}
+
+static void
+run_next_alone(void *arg)
+{
+	struct judging *j = arg;
+
+	log_warn("gate.retry", "repo=%s commit=%s", j->w->conf->name,
+	    j->request->commit);
+	j->next_alone = true;
+}
+
 static json_t *
 strings_json(char *const *items, size_t count)
 {
@@ -434,8 +467,13 @@ build_all(struct judging *j, struct err *e)
 {
 	struct bundle_set set = { 0 };
 	const struct bundle_means means = means_of(j->w);
-	enum err_code code = plan_all(j, &set, &means, e);
+	enum err_code code;
 
+	j->builds = (struct gate_runner){ .run = run_in_slot, .ctx = j };
+	j->job.runner = &j->builds;
+	j->job.before_retry = run_next_alone;
+	j->job.arg = j;
+	code = plan_all(j, &set, &means, e);
 	j->bundles = json_array();
 	for (size_t i = 0; code == ERR_OK && i < set.count; i++) {
 		code = build_one(j, set.bundles[i], &means, e);

@@ -272,11 +272,15 @@ SCENARIO(what_opa_refuses_is_refused_in_its_words)
 	    { "authz/p.rego",
 		"package authz\n\np if not q\n\n"
 		"q if {\n\tevery z in input.l { z > 1 }\n}\n" });
-	c = daemon_wait_verdict(bad, "failed", DAEMON_DEADLINE_MS);
+	c = daemon_wait_verdict(bad, "crashed", DAEMON_DEADLINE_MS);
 	assert_string_equal(daemon_text(c, "verdict.stage"), "compile");
 	assert_non_null(strstr(daemon_text(c, "verdict.reason"),
 	    "opa build died"));
+	daemon_sh("cd work && ! edict check > ../check.txt && "
+		  "grep -q 'crashed (compile)' ../check.txt");
 	assert_non_null(strstr(daemon_text(c, "verdict.reason"), "panic: "));
+	/* After a second try, alone. */
+	assert_non_null(strstr(daemon_log(), "gate.retry"));
 	daemon_wait_served(good);
 
 	bad = commit("{target: wasm}");
