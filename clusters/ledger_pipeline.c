@@ -230,10 +230,16 @@ audit_verdict(struct store *s, const char *repository, const char *commit,
 	AUTO_STR subject = mem_printf("%s@%s", repository, commit);
 	const char *stage =
 	    json_string_value(json_object_get(verdict, "stage"));
-	json_t *detail = json_pack("{s:O, s:s?}", "state",
-	    json_object_get(verdict, "state"), "stage", stage);
-	/* The finished file was refused: deleted, never known. */
-	bool is_void = stage != NULL && strcmp(stage, "load") == 0;
+	const char *state =
+	    json_string_value(json_object_get(verdict, "state"));
+	const char *reason =
+	    json_string_value(json_object_get(verdict, "reason"));
+	json_t *detail = json_pack("{s:s, s:s?, s:s?}", "state", state, "stage",
+	    stage, "reason", reason);
+	/* The finished file was refused: deleted, never known. Where nobody
+	 * could look at it, it was not. */
+	bool is_void = stage != NULL && strcmp(stage, "load") == 0 &&
+	    strcmp(state, "could_not_run") != 0;
 	enum err_code code = store_add_event(s,
 	    &(struct store_event){ "pipeline", "", is_void ? "void" : "verdict",
 		subject, detail },

@@ -156,20 +156,29 @@ add_uri_path(struct buf *out, const char *path)
 	}
 }
 
-/* readonly_shm: a reader that may not write must not depend on being able to
- * change the shared index, so no reader ever does. */
+/* How a file is opened, behind its name. FOR_READING: a reader that may not
+ * write must not depend on being able to change the shared index, so no reader
+ * ever does. A copy may have come without the index, which is made then, or as
+ * the one file that has all, which is read as it stands. */
+#define FOR_WRITING ""
+#define FOR_READING "?mode=ro&readonly_shm=1"
+#define COPY_WITHOUT_INDEX "?mode=ro"
+#define COPY_ALONE "?immutable=1"
+
 static enum err_code
-connect(struct store **out, const char *data_dir, bool write, struct err *e)
+connect(struct store **out, const char *data_dir, const char *how,
+    struct err *e)
 {
 	AUTO(store, s) = mem_zalloc(sizeof *s);
 	AUTO_BUF uri = { 0 };
 	int flags = SQLITE_OPEN_URI | SQLITE_OPEN_EXRESCODE;
+	bool write = *how == '\0';
 	int result;
 
 	buf_init(&uri, STORE_PATH_MAX);
 	s->path = mem_printf("%s/store/edict.db", data_dir);
 	add_uri_path(&uri, s->path);
-	buf_add_str(&uri, write ? "" : "?mode=ro&readonly_shm=1");
+	buf_add_str(&uri, how);
 	TRY(buf_check(&uri, "path of the database", e));
 	flags |= write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
 		       : SQLITE_OPEN_READONLY;
@@ -275,7 +284,7 @@ store_open(struct store **out, const char *data_dir, struct err *e)
 	TRY(file_make_dirs(dir, e));
 	/* Reads its seed now: later the process may be confined. */
 	sqlite3_randomness(sizeof seed, &seed);
-	TRY(connect(&opened, data_dir, true, e));
+	TRY(connect(&opened, data_dir, FOR_WRITING, e));
 	AUTO(store, s) = opened;
 	TRY(pragma_int(s, "PRAGMA user_version", &version, e));
 	TRY(check_version(s, version, e));
@@ -294,13 +303,14 @@ store_open(struct store **out, const char *data_dir, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code
-store_open_read(struct store **out, const char *data_dir, struct err *e)
+static enum err_code
+open_read(struct store **out, const char *data_dir, const char *how,
+    struct err *e)
 {
 	struct store *opened = NULL;
 	int64_t version;
 
-	TRY(connect(&opened, data_dir, false, e));
+	TRY(connect(&opened, data_dir, how, e));
 	AUTO(store, s) = opened;
 	TRY(pragma_int(s, "PRAGMA user_version", &version, e));
 	TRY(check_version(s, version, e));
@@ -311,6 +321,24 @@ store_open_read(struct store **out, const char *data_dir, struct err *e)
 	TRY(run_text(s, "PRAGMA temp_store=MEMORY", e));
 	*out = STEAL(s);
 	return ERR_OK;
+}
+
+enum err_code
+store_open_read(struct store **out, const char *data_dir, struct err *e)
+{
+	return open_read(out, data_dir, FOR_READING, e);
+}
+
+enum err_code
+store_open_copy(struct store **out, const char *data_dir, struct err *e)
+{
+	AUTO_STR wal = mem_printf("%s/store/edict.db-wal", data_dir);
+	AUTO_STR shm = mem_printf("%s/store/edict.db-shm", data_dir);
+
+	if (access(wal, F_OK) != 0)
+		return open_read(out, data_dir, COPY_ALONE, e);
+	return open_read(out, data_dir,
+	    access(shm, F_OK) == 0 ? FOR_READING : COPY_WITHOUT_INDEX, e);
 }
 
 enum err_code

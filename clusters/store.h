@@ -47,6 +47,11 @@ enum err_code store_open(struct store **out, const char *data_dir,
 enum err_code store_open_read(struct store **out, const char *data_dir,
     struct err *e) MUST_CHECK;
 
+/* For a folder that nobody serves: the same, but edict.db may have come without
+ * the files beside it. */
+enum err_code store_open_copy(struct store **out, const char *data_dir,
+    struct err *e) MUST_CHECK;
+
 void store_free(struct store *s);
 AUTO_FREE(store)
 

@@ -1,61 +1,27 @@
-/* The audit chain: each event's hash covers its facts and the hash before it,
- * so that nothing can be taken out or changed without a trace further on. */
+#include "clusters/store_audit.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clusters/store_sql.h"
 #include "clusters/store_write.h"
 #include "core/clock.h"
 #include "core/mem.h"
-#include "signing/digest.h"
 
-struct link {
-	int64_t seq, at_ms;
-	const char *who, *peer, *kind, *subject, *detail, *previous;
-};
-
-static void
-add_text(struct digest *d, const char *text)
-{
-	digest_add_piece(d, text, strlen(text));
-}
-
-static void
-link_hash(char out[DIGEST_HEX_SIZE], const struct link *l)
-{
-	struct digest *d = digest_new();
-	char number[32];
-
-	add_text(d, l->previous);
-	(void)snprintf(number, sizeof number, "%lld", (long long)l->seq);
-	add_text(d, number);
-	(void)snprintf(number, sizeof number, "%lld", (long long)l->at_ms);
-	add_text(d, number);
-	add_text(d, l->who);
-	add_text(d, l->peer);
-	add_text(d, l->kind);
-	add_text(d, l->subject);
-	add_text(d, l->detail);
-	digest_end(d, out);
-}
-
-static enum err_code
-chain_end(struct store *s, int64_t *seq, char hash[DIGEST_HEX_SIZE],
-    struct err *e)
+enum err_code
+store_audit_head(struct store *s, struct chain_head *out, struct err *e)
 {
 	AUTO_ROWS r = { 0 };
 	enum err_code code = rows_one(&r, s, e,
 	    "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", "");
 
-	*seq = 0;
-	hash[0] = '\0';
+	*out = (struct chain_head){ 0 };
 	if (code == ERR_NOT_FOUND)
 		return ERR_OK;
 	if (code != ERR_OK)
 		return code;
-	*seq = rows_int(&r, 0);
-	rows_copy(&r, 1, hash, DIGEST_HEX_SIZE);
+	out->seq = rows_int(&r, 0);
+	rows_copy(&r, 1, out->hash, sizeof out->hash);
 	return ERR_OK;
 }
 
@@ -77,20 +43,21 @@ enum err_code
 store_add_event(struct store *s, const struct store_event *v, struct err *e)
 {
 	AUTO_STR detail = detail_text(v->detail);
-	char previous[DIGEST_HEX_SIZE], hash[DIGEST_HEX_SIZE];
-	struct link l = {
+	struct chain_head end;
+	char hash[DIGEST_HEX_SIZE];
+	struct chain_event l = {
 		.at_ms = clock_now_ms(),
 		.who = v->who,
 		.peer = v->peer,
 		.kind = v->kind,
 		.subject = v->subject,
 		.detail = detail,
-		.previous = previous,
+		.previous = end.hash,
 	};
 
-	TRY(chain_end(s, &l.seq, previous, e));
-	l.seq++;
-	link_hash(hash, &l);
+	TRY(store_audit_head(s, &end, e));
+	l.seq = end.seq + 1;
+	chain_hash(hash, &l);
 	return sql_run(s, e,
 	    "INSERT INTO audit (seq, at_ms, who, peer, kind, subject, detail,"
 	    " previous, hash) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)",
@@ -144,35 +111,88 @@ store_clusters_decided(struct store *s, const char *bundle, int64_t after_event,
 	return code;
 }
 
+/* What would be read otherwise than it is stored could hide an edit. */
+static enum err_code
+read_event(struct chain_event *v, const struct rows *r, struct err *e)
+{
+	bool plain = rows_is_int(r, 0) && rows_is_int(r, 1);
+
+	for (int i = 2; i < 9; i++)
+		plain = plain && rows_is_text(r, i);
+	if (!plain)
+		return err_set(e, ERR_CORRUPT,
+		    "audit: event %lld was changed: it holds what the ledger "
+		    "never writes",
+		    (long long)rows_int(r, 0));
+	*v = (struct chain_event){
+		.seq = rows_int(r, 0),
+		.at_ms = rows_int(r, 1),
+		.who = rows_text(r, 2),
+		.peer = rows_text(r, 3),
+		.kind = rows_text(r, 4),
+		.subject = rows_text(r, 5),
+		.detail = rows_text(r, 6),
+		.previous = rows_text(r, 7),
+		.hash = rows_text(r, 8),
+	};
+	return ERR_OK;
+}
+
 enum err_code
-store_verify_audit(struct store *s, struct err *e)
+store_walk_audit(struct store *s, struct chain *c, struct err *e)
 {
 	AUTO_ROWS r = { 0 };
-	char previous[DIGEST_HEX_SIZE] = "";
-	int64_t expected = 1;
-	bool more;
 
 	TRY(rows_open(&r, s, e,
 	    "SELECT seq, at_ms, who, peer, kind, subject, detail, previous,"
 	    " hash FROM audit ORDER BY seq",
 	    ""));
-	for (;; expected++) {
-		char hash[DIGEST_HEX_SIZE];
-		struct link l;
+	for (;;) {
+		struct chain_event v;
+		bool more;
 
 		TRY(rows_next(&r, &more, e));
 		if (!more)
-			return ERR_OK;
-		l = (struct link){ rows_int(&r, 0), rows_int(&r, 1),
-			rows_text(&r, 2), rows_text(&r, 3), rows_text(&r, 4),
-			rows_text(&r, 5), rows_text(&r, 6), previous };
-		link_hash(hash, &l);
-		if (l.seq != expected ||
-		    strcmp(rows_text(&r, 7), previous) != 0 ||
-		    strcmp(rows_text(&r, 8), hash) != 0)
-			return err_set(e, ERR_CORRUPT,
-			    "audit: event %lld does not fit the chain",
-			    (long long)l.seq);
-		memcpy(previous, hash, sizeof previous);
+			return chain_finish(c, e);
+		TRY(read_event(&v, &r, e));
+		TRY(chain_follow(c, &v, e));
 	}
+}
+
+enum err_code
+store_verify_audit(struct store *s, struct err *e)
+{
+	struct chain c = { 0 };
+
+	return store_walk_audit(s, &c, e);
+}
+
+enum err_code
+store_walk_copy(const char *data_dir, struct chain *c, struct err *e)
+{
+	struct store *opened = NULL;
+
+	TRY(store_open_copy(&opened, data_dir, e));
+	AUTO(store, s) = opened;
+	return store_walk_audit(s, c, e);
+}
+
+/* A subject is CLUSTER/BUNDLE, REPOSITORY@COMMIT, or one name. */
+enum err_code
+store_list_audit(struct store *s, const struct store_audit_filter *f,
+    int64_t before, int64_t limit, json_t **out, struct err *e)
+{
+	return sql_list(s, e, out,
+	    "SELECT seq, at_ms AS \"at:time\", who, peer, kind, subject,"
+	    " detail AS \"detail:json\", previous, hash FROM audit"
+	    " WHERE seq < ?1 AND at_ms >= ?2 AND (?3 IS NULL OR who = ?3)"
+	    " AND (?4 IS NULL OR kind = ?4"
+	    "  OR substr(kind, 1, length(?4) + 1) = ?4 || '.')"
+	    " AND (?5 IS NULL OR subject = ?5"
+	    "  OR substr(subject, 1, length(?5) + 1) IN (?5 || '/', ?5 || '@')"
+	    "  OR (length(subject) > length(?5)"
+	    "   AND substr(subject, length(subject) - length(?5))"
+	    "    IN ('/' || ?5, '@' || ?5)))"
+	    " ORDER BY seq DESC LIMIT ?6",
+	    "iisssi", before, f->since_ms, f->who, f->kind, f->subject, limit);
 }

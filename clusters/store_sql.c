@@ -272,6 +272,20 @@ rows_null(const struct rows *r, int column)
 	return sqlite3_column_type(r->statement, column) == SQLITE_NULL;
 }
 
+bool
+rows_is_int(const struct rows *r, int column)
+{
+	return sqlite3_column_type(r->statement, column) == SQLITE_INTEGER;
+}
+
+bool
+rows_is_text(const struct rows *r, int column)
+{
+	return sqlite3_column_type(r->statement, column) == SQLITE_TEXT &&
+	    strlen(rows_text(r, column)) ==
+	    (size_t)sqlite3_column_bytes(r->statement, column);
+}
+
 const char *
 rows_text(const struct rows *r, int column)
 {

@@ -54,6 +54,10 @@ const char *rows_text(const struct rows *r, int column); /* NULL is "" */
 char *rows_dup(const struct rows *r, int column);        /* NULL is NULL */
 void rows_copy(const struct rows *r, int column, char *out, size_t size);
 bool rows_null(const struct rows *r, int column);
+/* Is it stored as what it is read as? A number that is whole, a text without a
+ * NUL inside: the two that rows_int and rows_text show in full. */
+bool rows_is_int(const struct rows *r, int column);
+bool rows_is_text(const struct rows *r, int column);
 enum err_code rows_json(const struct rows *r, int column, json_t **out,
     struct err *e) MUST_CHECK; /* NULL gives NULL */
 

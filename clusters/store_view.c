@@ -166,17 +166,6 @@ store_view_operation(struct store *s, int64_t id, json_t **out, struct err *e)
 }
 
 enum err_code
-store_view_audit(struct store *s, int64_t before, int64_t limit, json_t **out,
-    struct err *e)
-{
-	return sql_list(s, e, out,
-	    "SELECT seq, at_ms AS \"at:time\", who, peer, kind, subject,"
-	    " detail AS \"detail:json\", hash FROM audit WHERE seq < ?1"
-	    " ORDER BY seq DESC LIMIT ?2",
-	    "ii", before, limit);
-}
-
-enum err_code
 store_view_served(struct store *s, json_t **out, struct err *e)
 {
 	return sql_list(s, e, out,

@@ -39,9 +39,6 @@ enum err_code store_view_quarantine(struct store *s, const char *cluster,
 
 enum err_code store_view_operation(struct store *s, int64_t id, json_t **out,
     struct err *e) MUST_CHECK;
-/* Events before number `before`, newest first. */
-enum err_code store_view_audit(struct store *s, int64_t before, int64_t limit,
-    json_t **out, struct err *e) MUST_CHECK;
 
 /* For clusters/catalog.c: {"cluster","bundle","revision","sha256","size",
  * "serial","content"} of every assignment, {"bundle","content","sha256"} of

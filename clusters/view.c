@@ -594,8 +594,8 @@ view_operation(struct store *s, const char *id, json_t **out, struct err *e)
 }
 
 enum err_code
-view_audit(struct store *s, const struct view_page *page, json_t **out,
-    struct err *e)
+view_audit(struct store *s, const struct store_audit_filter *filter,
+    const struct view_page *page, json_t **out, struct err *e)
 {
 	AUTO_JSON rows = NULL;
 	int64_t before = INT64_MAX;
@@ -606,7 +606,7 @@ view_audit(struct store *s, const struct view_page *page, json_t **out,
 	TRY(page_limit(page, &limit, e));
 	if (page->next != NULL && read_number(page->next, &before) != ERR_OK)
 		return bad_cursor(e);
-	TRY(store_view_audit(s, before, limit + 1, &rows, e));
+	TRY(store_list_audit(s, filter, before, limit + 1, &rows, e));
 	list = make_page(STEAL(rows), limit, "seq");
 	next = json_object_get(list, "next");
 	if (json_is_integer(next)) {

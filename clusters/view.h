@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "clusters/store.h"
+#include "clusters/store_audit.h"
 
 enum { VIEW_LIMIT_MAX = 500, VIEW_LIMIT = 50 };
 
@@ -55,8 +55,10 @@ enum err_code view_assignments(struct store *s, const char *bundle,
 
 enum err_code view_operation(struct store *s, const char *id, json_t **out,
     struct err *e) MUST_CHECK;
-/* {"seq","at","who","peer","kind","subject","detail","hash"}, newest first. */
-enum err_code view_audit(struct store *s, const struct view_page *page,
+/* {"seq","at","who","peer","kind","subject","detail","previous","hash"}, newest
+ * first. */
+enum err_code view_audit(struct store *s,
+    const struct store_audit_filter *filter, const struct view_page *page,
     json_t **out, struct err *e) MUST_CHECK;
 
 /* What a rev names among the known commits: a full id, a prefix of four digits

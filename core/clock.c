@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -90,4 +92,52 @@ clock_text(char out[CLOCK_TEXT_SIZE], int64_t wall_ms)
 	    "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (tm.tm_year + 1900) % 10000,
 	    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
 	    (int)(wall_ms % 1000));
+}
+
+/* ".123Z" and what is shorter; -1: something else. */
+static int
+read_fraction(const char *text)
+{
+	static const int scale[] = { 0, 100, 10, 1 };
+	int n = 0;
+	size_t digits = 0;
+
+	if (*text == '.') {
+		text++;
+		digits = strspn(text, "0123456789");
+		if (digits < 1 || digits > 3)
+			return -1;
+	}
+	for (size_t i = 0; i < digits; i++)
+		n = 10 * n + (text[i] - '0');
+	return strcmp(text + digits, "Z") == 0 ? n * scale[digits] : -1;
+}
+
+/* strptime takes spaces and short numbers, too. */
+static bool
+has_form(const char *text)
+{
+	static const char form[] = "0000-00-00T00:00:00";
+
+	for (size_t i = 0; form[i] != '\0'; i++)
+		if (form[i] == '0' ? text[i] < '0' || text[i] > '9'
+				   : text[i] != form[i])
+			return false;
+	return true;
+}
+
+enum err_code
+clock_read(int64_t *wall_ms, const char *text, struct err *e)
+{
+	struct tm tm = { 0 };
+	const char *end =
+	    has_form(text) ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+	int fraction = end != NULL ? read_fraction(end) : -1;
+	time_t seconds = fraction < 0 ? -1 : timegm(&tm);
+
+	if (seconds < 0)
+		return err_set(e, ERR_INVALID,
+		    "\"%.40s\" is no time; write 2026-01-31T10:15:02Z", text);
+	*wall_ms = (int64_t)seconds * 1000 + fraction;
+	return ERR_OK;
 }

@@ -33,4 +33,9 @@ void clock_share(void);
 /* "2026-01-31T10:15:02.123Z" (RFC 3339, UTC). */
 void clock_text(char out[CLOCK_TEXT_SIZE], int64_t wall_ms);
 
+/* Such a text back; the fraction may have 1 to 3 digits or be missing.
+ * ERR_INVALID for anything else, and for years before 1970. */
+enum err_code clock_read(int64_t *wall_ms, const char *text, struct err *e)
+    MUST_CHECK;
+
 #endif

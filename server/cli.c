@@ -193,3 +193,20 @@ cli_given(const struct cli_args *a, const char *option)
 {
 	return a->given[index_of_name(a, option)];
 }
+
+int64_t
+cli_seconds(const char *text)
+{
+	static const struct {
+		char unit;
+		int64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	size_t digits = strspn(text, "0123456789");
+
+	if (digits == 0 || digits > 9 || strlen(text) != digits + 1)
+		return 0;
+	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+		if (text[digits] == units[i].unit)
+			return strtoll(text, NULL, 10) * units[i].seconds;
+	return 0;
+}

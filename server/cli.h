@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct cli_option {
 	const char *name;     /* "reason"; NULL ends the table */
@@ -49,6 +50,9 @@ int cli_parse(struct cli_args *out, const struct cli_command *command, int argc,
 const char *cli_value(const struct cli_args *a, const char *option);
 bool cli_given(const struct cli_args *a, const char *option);
 
+/* "90d", "12h", "30m", "10s" in seconds; 0: it is none of these. */
+int64_t cli_seconds(const char *text);
+
 extern const struct cli_command cli_serve;           /* cli_serve.c */
 extern const struct cli_command cli_init, cli_check; /* cli_policy.c */
 extern const struct cli_command cli_build;           /* cli_build.c */
@@ -63,6 +67,7 @@ extern const struct cli_command cli_fetch, cli_suspend, cli_unsuspend,
     cli_accept;                                    /* cli_repository.c */
 extern const struct cli_command cli_engine_config; /* cli_engine.c */
 extern const struct cli_command cli_token;         /* cli_token.c */
+extern const struct cli_command cli_audit;         /* cli_audit.c */
 extern const struct cli_command cli_man;           /* cli_man.c */
 
 #endif

@@ -4,6 +4,7 @@
 const struct cli_command *const cli_commands[] = {
 	&cli_serve,
 	&cli_token,
+	&cli_audit,
 	&cli_init,
 	&cli_check,
 	&cli_build,

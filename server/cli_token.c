@@ -40,24 +40,6 @@ split(const char *names)
 	return list;
 }
 
-/* "90d" in seconds; 0: it is none. */
-static json_int_t
-read_time(const char *text)
-{
-	static const struct {
-		char unit;
-		json_int_t seconds;
-	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-	size_t digits = strspn(text, "0123456789");
-
-	if (digits == 0 || digits > 9 || strlen(text) != digits + 1)
-		return 0;
-	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-		if (text[digits] == units[i].unit)
-			return strtoll(text, NULL, 10) * units[i].seconds;
-	return 0;
-}
-
 static void
 add_list(json_t *body, const char *key, const char *names)
 {
@@ -69,7 +51,7 @@ static enum err_code
 make_body(json_t **out, const struct cli_args *a, struct err *e)
 {
 	const char *expires = cli_value(a, "expires");
-	json_int_t seconds = expires != NULL ? read_time(expires) : 0;
+	int64_t seconds = expires != NULL ? cli_seconds(expires) : 0;
 
 	if (expires != NULL && seconds == 0)
 		return err_set(e, ERR_INVALID,

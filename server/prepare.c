@@ -9,11 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clusters/store.h"
+#include "clusters/payload.h"
+#include "clusters/store_audit.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "signing/digest.h"
 #include "signing/key.h"
 
 enum err_code
@@ -156,6 +158,39 @@ prepare_keys(const struct conf *c, struct err *e)
 	return code;
 }
 
+/* What the audit says of a key: which it is, without saying its secret. */
+static json_t *
+describe_key(const struct key *k)
+{
+	AUTO_BUF public = { 0 };
+	char digest[DIGEST_HEX_SIZE];
+
+	buf_init(&public, KEY_FILE_MAX);
+	key_write_public(&public, k);
+	digest_hex(digest, public.data, public.len);
+	return json_pack("{s:s, s:s?}", "algorithm",
+	    key_algorithm_name(key_algorithm_of(k)), "public_sha256",
+	    public.len > 0 ? digest : NULL);
+}
+
+static enum err_code
+note_keys(const struct conf *c, struct err *e)
+{
+	AUTO_STR dir = file_path(c->data_dir, "keys");
+	AUTO_JSON keys = json_object();
+	struct key_ring ring = { 0 };
+	enum err_code code;
+
+	TRY(key_ring_read(&ring, dir, e));
+	for (size_t i = 0; i < ring.count; i++)
+		(void)json_object_set_new(keys, key_id(ring.keys[i]),
+		    describe_key(ring.keys[i]));
+	code = store_note_keys(c->data_dir, keys,
+	    ring.current != NULL ? key_id(ring.current) : NULL, e);
+	key_ring_clear(&ring);
+	return code;
+}
+
 /* The process that reads it has nobody to tell that it is no secret. */
 static enum err_code
 check_tls_key(const struct conf *c, struct err *e)
@@ -171,7 +206,8 @@ prepare_all(const struct conf *c, struct err *e)
 	TRY(check_tls_key(c, e));
 	TRY(make_folders(c, e));
 	TRY(prepare_keys(c, e));
-	return store_prepare(c->data_dir, e);
+	TRY(store_prepare(c->data_dir, e));
+	return note_keys(c, e);
 }
 
 /* The child tells its error through the pipe: nothing means all is well. */

@@ -235,7 +235,8 @@ list_clusters(const struct view_page *page, json_t **out)
 static enum err_code
 list_audit(const struct view_page *page, json_t **out)
 {
-	return view_audit(s, page, out, &w.e);
+	return view_audit(s, &(struct store_audit_filter){ 0 }, page, out,
+	    &w.e);
 }
 
 static void
