@@ -1,16 +1,13 @@
 /* build: a bundle of a commit, without a server. */
 
 #include <stdio.h>
-#include <string.h>
 
-#include "bundler/compile.h"
 #include "core/file.h"
 #include "core/mem.h"
-#include "policies/repo.h"
 #include "server/cli.h"
 #include "server/cli_client.h"
+#include "server/cli_commit.h"
 #include "server/cli_key.h"
-#include "server/cli_local.h"
 #include "server/cli_table.h"
 #include "signing/digest.h"
 #include "signing/jws.h"
@@ -22,46 +19,10 @@ static const struct cli_option build_options[] = {
 	{ "signing-key", 0, "FILE", "private key; without it: unsigned" },
 	{ "key-id", 0, "ID", "the key's id, as engines know it" },
 	{ "signing-alg", 0, "NAME", "RS256 (default), ES256, ..." },
-	{ "opa", 0, "FILE",
-	    "for `compile`; default: EDICT_OPA, else from PATH" },
-	{ "best-effort", 0, NULL,
-	    "run it even where the sandbox is incomplete" },
+	CLI_COMMIT_OPTIONS,
 	{ "json", 0, NULL, "for machines" },
 	{ 0 },
 };
-
-static enum err_code
-read_commit(struct tree **out, const char *dir, const char *rev, struct err *e)
-{
-	AUTO(repo, r) = NULL;
-	char commit[TREE_ID_SIZE];
-
-	TRY(repo_discover(&r, dir, e));
-	TRY(repo_resolve(r, rev != NULL ? rev : "HEAD", commit, e));
-	return repo_tree(r, commit, out, e);
-}
-
-static enum err_code
-choose(const struct definition *d, const char *name,
-    const struct definition_bundle **out, struct err *e)
-{
-	const struct definition_bundle *b = d->bundles.items;
-
-	for (size_t i = 0; name != NULL && i < d->bundles.count; i++)
-		if (strcmp(b[i].name, name) == 0) {
-			*out = &b[i];
-			return ERR_OK;
-		}
-	if (name != NULL)
-		return err_set(e, ERR_NOT_FOUND,
-		    DEFINITION_FILE ": no bundle %s is defined", name);
-	if (d->bundles.count != 1)
-		return err_set(e, ERR_INVALID,
-		    "%zu bundles are defined; choose one with --bundle",
-		    d->bundles.count);
-	*out = b;
-	return ERR_OK;
-}
 
 static enum err_code
 sign(struct buf *out, const struct bundle *b, const struct buf *content,
@@ -132,45 +93,14 @@ write_bundle(const struct cli_args *a, const struct bundle *b, struct err *e)
 	return ERR_OK;
 }
 
-/* With the engine of this machine. */
-static enum err_code
-compile(const struct cli_args *a, struct bundle **b, const struct tree *t,
-    const struct definition *d, const struct definition_bundle *chosen,
-    const struct bundle_means *means, struct err *e)
-{
-	struct cli_local local;
-	struct compile_means how = { .job = &local.job, .pack = means };
-	enum err_code code;
-
-	if (!definition_is_compiled(chosen))
-		return ERR_OK;
-	code = cli_local_open(&local, cli_value(a, "opa"),
-	    cli_given(a, "best-effort"), e);
-	local.job.tree = t;
-	if (code == ERR_OK)
-		code = cli_local_ask(&local, e);
-	if (code == ERR_OK)
-		code = compile_bundle(b, d, chosen, &how, e);
-	cli_local_close(&local);
-	return code;
-}
-
 static enum err_code
 build_from(const struct cli_args *a, const char *dir, struct err *e)
 {
-	AUTO(tree, t) = NULL;
-	AUTO(definition, d) = NULL;
+	const char *rev = cli_value(a, "rev");
 	AUTO(bundle, b) = NULL;
-	const struct definition_bundle *chosen;
-	const struct bundle_means means = {
-		.threads = bundle_threads(BUNDLE_THREADS_MAX)
-	};
 
-	TRY(read_commit(&t, dir, cli_value(a, "rev"), e));
-	TRY(definition_read(&d, t, e));
-	TRY(choose(d, cli_value(a, "bundle"), &chosen, e));
-	TRY(bundle_plan_with(&b, t, chosen, &means, e));
-	TRY(compile(a, &b, t, d, chosen, &means, e));
+	TRY(cli_commit_bundle(&b, a, dir, rev != NULL ? rev : "HEAD",
+	    cli_value(a, "bundle"), e));
 	return write_bundle(a, b, e);
 }
 

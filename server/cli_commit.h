@@ -2,7 +2,7 @@
 #define SERVER_CLI_COMMIT_H
 
 /* A bundle as a commit of a repository on this machine has it, for commands
- * that compare. One thread. */
+ * that build one or compare. One thread. */
 
 #include "bundler/bundle.h"
 #include "server/cli.h"
