@@ -7,12 +7,14 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clusters/payload.h"
 #include "clusters/view.h"
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/file.h"
 #include "core/mem.h"
 #include "world.h"
 
@@ -435,6 +437,51 @@ test_a_chain_made_anew_is_found_by_a_head_alone(void **state)
 	}
 }
 
+/* ---- copies ---- */
+
+static void
+copy_file(const char *to, const char *name)
+{
+	AUTO_STR from = mem_printf("%s/store/edict.db%s", w.dir, name);
+	AUTO_STR path = mem_printf("%s/store/edict.db%s", to, name);
+	AUTO_BUF text = { 0 };
+
+	buf_init(&text, 64 << 20);
+	assert_int_equal(file_read(&text, from, &w.e), ERR_OK);
+	assert_int_equal(file_replace(path, text.data, text.len, 0600, &w.e),
+	    ERR_OK);
+}
+
+static void
+check_copy(const char *const names[])
+{
+	char dir[] = "/tmp/edict-copy-XXXXXX";
+	struct chain c = { .known = head };
+	AUTO_STR store = NULL;
+
+	assert_non_null(mkdtemp(dir));
+	store = mem_printf("%s/store", dir);
+	assert_int_equal(file_make_dirs(store, &w.e), ERR_OK);
+	assert_int_equal(store_walk_copy(dir, &c, &w.e), ERR_NOT_FOUND);
+	for (size_t i = 0; names[i] != NULL; i++)
+		copy_file(dir, names[i]);
+	if (store_walk_copy(dir, &c, &w.e) != ERR_OK)
+		fail_msg("%s", w.e.text);
+	assert_int_equal(c.at.seq, length);
+	assert_int_equal(file_remove_tree(dir, NULL), ERR_OK);
+}
+
+/* With all that SQLite puts beside it, without its index, or alone. */
+static void
+test_a_copy_may_be_of_one_file(void **state)
+{
+	(void)state;
+	check_copy((const char *const[]){ "", "-wal", "-shm", NULL });
+	check_copy((const char *const[]){ "", "-wal", NULL });
+	run_sql("PRAGMA wal_checkpoint(TRUNCATE)");
+	check_copy((const char *const[]){ "", NULL });
+}
+
 /* ---- heads as text ---- */
 
 static void
@@ -582,6 +629,7 @@ main(void)
 		cmocka_unit_test(test_a_cut_end_is_found_by_a_head_alone),
 		cmocka_unit_test(
 		    test_a_chain_made_anew_is_found_by_a_head_alone),
+		cmocka_unit_test(test_a_copy_may_be_of_one_file),
 		cmocka_unit_test(test_heads_are_read_back),
 		cmocka_unit_test(test_all_that_happens_is_written),
 		cmocka_unit_test(test_filters),
