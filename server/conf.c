@@ -106,6 +106,10 @@ static const struct spec tls_spec[] = {
 	    .max = 4096, .help = "PEM, the chain after it." },
 	{ "key", SPEC_STRING, offsetof(struct conf, tls.key), .max = 4096,
 	    .help = "PEM, mode 0600." },
+	{ "client_ca", SPEC_STRING, offsetof(struct conf, tls.client_ca),
+	    .max = 4096,
+	    .help = "PEM: who signs the certificates of engines that "
+		    "`access.certificates` names." },
 	{ 0 }
 };
 
@@ -147,11 +151,27 @@ static const struct spec gate_spec[] = {
 	{ 0 }
 };
 
+static const struct spec certificate_spec[] = {
+	{ "name", SPEC_STRING, offsetof(struct conf_certificate, name), 1, 255,
+	    .required = true,
+	    .help = "A DNS name or URI of its subjectAltName, or its common "
+		    "name when it has neither; `*` is any run of characters "
+		    "but `.` and `/`." },
+	{ "cluster", SPEC_NAME, offsetof(struct conf_certificate, cluster),
+	    .max = 63, .required = true, .help = "Whose engine that is." },
+	{ 0 }
+};
+
 static const struct spec access_spec[] = {
 	{ "anonymous_cluster", SPEC_NAME,
 	    offsetof(struct conf, access.anonymous_cluster), .max = 63,
 	    .help = "Engines without a credential are of this cluster; absent: "
 		    "every engine needs one." },
+	{ "certificates", SPEC_LIST, offsetof(struct conf, access.certificates),
+	    .max = 1000, .sub = certificate_spec,
+	    .size = sizeof(struct conf_certificate),
+	    .help = "Engines that show a client certificate instead of a "
+		    "token; the first that fits counts." },
 	{ 0 }
 };
 
@@ -476,6 +496,12 @@ fill_in(struct conf *c, const struct conf_flags *flags, struct err *e)
 	if ((c->tls.certificate == NULL) != (c->tls.key == NULL))
 		return err_set(e, ERR_INVALID,
 		    "tls: certificate and key belong together");
+	if (c->tls.client_ca != NULL && c->tls.certificate == NULL)
+		return err_set(e, ERR_INVALID,
+		    "tls: client_ca needs certificate and key");
+	if ((c->tls.client_ca == NULL) != (c->access.certificates.count == 0))
+		return err_set(e, ERR_INVALID,
+		    "tls.client_ca and access.certificates belong together");
 	if (flags->repo != NULL)
 		TRY(add_repository(c, flags, e));
 	TRY(fill_repositories(c, flags, e));

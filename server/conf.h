@@ -45,6 +45,12 @@ struct conf_command {
 	int64_t scratch, processes, memory, timeout;
 };
 
+/* Engines whose certificate has such a name are of this cluster. */
+struct conf_certificate {
+	char *name;
+	char *cluster;
+};
+
 struct conf {
 	char *listen;
 	char *url; /* as engines and people reach it; NULL: as it listens */
@@ -53,6 +59,7 @@ struct conf {
 	struct {
 		char *certificate;
 		char *key;
+		char *client_ca;
 	} tls;
 	struct spec_list repositories; /* of conf_repository */
 	struct {
@@ -71,6 +78,7 @@ struct conf {
 	} gate;
 	struct {
 		char *anonymous_cluster;
+		struct spec_list certificates; /* of conf_certificate */
 	} access;
 	struct {
 		int64_t threads;

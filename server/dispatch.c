@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/mem.h"
 #include "server/audit_api.h"
 #include "server/bundle_api.h"
 #include "server/bundles_api.h"
+#include "server/certificate.h"
 #include "server/clusters_api.h"
 #include "server/commits_api.h"
 #include "server/diff_api.h"
@@ -34,6 +36,48 @@ right_needed(const struct request *r, enum route_result found)
 	if (found == ROUTE_FOUND)
 		return r->match->route->right;
 	return strncmp(r->url, "/v1/", 4) == 0 ? ROUTE_VIEWER : ROUTE_ANYONE;
+}
+
+static void
+forget_certificate(struct request *r)
+{
+	mem_free(r->certificate);
+	r->certificate = NULL;
+}
+
+static enum auth_result
+read_certificate(struct request *r, struct err *why)
+{
+	const struct spec_list *map = &r->service->conf->access.certificates;
+	enum auth_result who;
+
+	if (map->count == 0)
+		return AUTH_NONE;
+	r->certificate = mem_zalloc(sizeof *r->certificate);
+	who = certificate_check(r->certificate, r->connection, map, why);
+	if (who == AUTH_WRONG)
+		(void)err_add(why, "this certificate is not accepted");
+	if (who == AUTH_KNOWN)
+		r->token = &r->certificate->token;
+	else
+		forget_certificate(r);
+	return who;
+}
+
+/* A token counts for more than a certificate, which a client may show to all
+ * servers. */
+static enum auth_result
+identify(struct request *r, struct err *why)
+{
+	enum auth_result who = auth_check(&r->token, loop_catalog(r->loop),
+	    request_header(r, "Authorization"), clock_now_ms());
+
+	forget_certificate(r);
+	if (who == AUTH_NONE)
+		return read_certificate(r, why);
+	if (who == AUTH_WRONG)
+		(void)err_set(why, ERR_DENIED, "this credential is not valid");
+	return who;
 }
 
 static bool
@@ -81,6 +125,7 @@ static bool
 admit(struct request *r, enum route_right right)
 {
 	const struct catalog *c = loop_catalog(r->loop);
+	struct err why = { 0 };
 	enum auth_result who;
 
 	if (right == ROUTE_ANYONE)
@@ -90,8 +135,7 @@ admit(struct request *r, enum route_right right)
 		    "the server has not read its database yet");
 		return false;
 	}
-	who = auth_check(&r->token, c, request_header(r, "Authorization"),
-	    clock_now_ms());
+	who = identify(r, &why);
 	if (who == AUTH_NONE && anonymous_may(r, right))
 		return true;
 	/* What was asked with a good credential is answered, even if it was
@@ -102,7 +146,7 @@ admit(struct request *r, enum route_right right)
 		reply_fault(r, 401, "denied", "%s",
 		    who == AUTH_NONE
 			? "this needs a credential: Authorization: Bearer TOKEN"
-			: "this credential is not valid");
+			: why.text);
 		return false;
 	}
 	return has_right(r, right);
@@ -204,15 +248,15 @@ dispatch_body_max(struct request *r)
 {
 	struct route_match match;
 	const struct catalog *c = loop_catalog(r->loop);
-	const struct catalog_token *token = NULL;
+	struct err why = { 0 };
 	enum auth_result who;
 
 	if (strcmp(r->method, "POST") != 0 || c == NULL ||
 	    route_find(&match, routes, r->method, r->url) != ROUTE_FOUND ||
 	    match.route->right != ROUTE_ENGINE)
 		return SERVICE_BODY_MAX;
-	who = auth_check(&token, c, request_header(r, "Authorization"),
-	    clock_now_ms());
+	who = identify(r, &why);
+	r->token = NULL;
 	if (who == AUTH_KNOWN ||
 	    (who == AUTH_NONE && anonymous_may(r, match.route->right)))
 		return STATUS_BODY_MAX;

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "server/certificate.h"
 #include "server/poll.h"
 
 /* As newer ones say it, and older ones. */
@@ -35,6 +36,9 @@ engine_name(const struct request *r)
 {
 	const char *name = request_header(r, "X-Edict-Engine");
 
+	/* What is proven counts for more than what is said. */
+	if (r->certificate != NULL && engines_is_name(r->certificate->name))
+		return r->certificate->name;
 	if (name == NULL || *name == '\0')
 		return NULL;
 	if (engines_is_name(name))

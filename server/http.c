@@ -46,6 +46,7 @@ struct http {
 	int signals;
 	struct buf certificate;
 	struct buf key;
+	struct buf client_ca;
 };
 
 static const uint32_t ledger_kinds[] = { LEDGER_CHANGED, 0 };
@@ -320,12 +321,16 @@ static enum err_code
 make_loops(struct http *h, struct err *e)
 {
 	const struct http_setup *setup = h->setup;
-	bool tls = setup->conf->tls.certificate != NULL;
+	const struct conf *c = setup->conf;
+	struct loop_tls tls = {
+		c->tls.certificate != NULL ? h->certificate.data : NULL,
+		c->tls.key != NULL ? h->key.data : NULL,
+		c->tls.client_ca != NULL ? h->client_ca.data : NULL,
+	};
 
 	for (size_t i = 0; i < setup->listener_count; i++) {
 		TRY(loop_new(&h->loops[i], &h->service, i, setup->listeners[i],
-		    tls ? h->certificate.data : NULL, tls ? h->key.data : NULL,
-		    e));
+		    &tls, e));
 		h->loop_count++;
 	}
 	return ERR_OK;
@@ -347,6 +352,7 @@ prepare(struct http *h, struct err *e)
 	TRY(block_signals(h, e));
 	TRY(read_pem(&h->certificate, c->tls.certificate, e));
 	TRY(read_pem(&h->key, c->tls.key, e));
+	TRY(read_pem(&h->client_ca, c->tls.client_ca, e));
 	TRY(service_read_keys(&h->service.keys, c->data_dir, e));
 	count_room(h);
 	TRY(bundle_get_ready(e));
@@ -416,6 +422,7 @@ http_clear(struct http *h)
 	if (h->key.data != NULL)
 		explicit_bzero(h->key.data, h->key.len);
 	buf_clear(&h->key);
+	buf_clear(&h->client_ca);
 }
 
 int

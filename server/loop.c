@@ -207,23 +207,27 @@ loop_main(void *arg)
 /* ---- making and ending ---- */
 
 static enum err_code
-start_daemon(struct loop *l, int listener, const char *certificate,
-    const char *key, struct err *e)
+start_daemon(struct loop *l, int listener, const struct loop_tls *pem,
+    struct err *e)
 {
 	unsigned int flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
 	    MHD_USE_TURBO | MHD_USE_ERROR_LOG;
 	struct MHD_OptionItem tls[] = {
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0,
-		    (void *)(uintptr_t)certificate },
-		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key },
+		    (void *)(uintptr_t)pem->certificate },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)pem->key },
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0,
 		    (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:"
 					"+VERS-TLS1.2" },
+		/* Asked for, and not checked: server/certificate.h. */
+		{ pem->client_ca != NULL ? MHD_OPTION_HTTPS_MEM_TRUST
+					 : MHD_OPTION_END,
+		    0, (void *)(uintptr_t)pem->client_ca },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	struct MHD_OptionItem plain[] = { { MHD_OPTION_END, 0, NULL } };
 
-	if (certificate != NULL)
+	if (pem->certificate != NULL)
 		flags |= MHD_USE_TLS;
 	l->daemon = MHD_start_daemon(flags, 0, NULL, NULL, loop_on_request, l,
 	    MHD_OPTION_EXTERNAL_LOGGER, loop_on_log, NULL,
@@ -236,13 +240,14 @@ start_daemon(struct loop *l, int listener, const char *certificate,
 	    MHD_OPTION_NOTIFY_CONNECTION, loop_on_connection, l,
 	    MHD_OPTION_UNESCAPE_CALLBACK, loop_keep_escaped, NULL,
 	    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP,
-	    1, MHD_OPTION_ARRAY, certificate != NULL ? tls : plain,
+	    1, MHD_OPTION_ARRAY, pem->certificate != NULL ? tls : plain,
 	    MHD_OPTION_END);
 	if (l->daemon == NULL)
 		return err_set(e, ERR_IO,
 		    "http: cannot serve%s; the log at level debug says more",
-		    certificate != NULL ? " with this TLS certificate and key"
-					: "");
+		    pem->certificate != NULL
+			? " with this TLS certificate and key"
+			: "");
 	return ERR_OK;
 }
 
@@ -257,10 +262,9 @@ add_to_epoll(struct loop *l, int fd, void *tag, struct err *e)
 }
 
 static enum err_code
-prepare(struct loop *l, int listener, const char *certificate, const char *key,
-    struct err *e)
+prepare(struct loop *l, int listener, const struct loop_tls *tls, struct err *e)
 {
-	TRY(start_daemon(l, listener, certificate, key, e));
+	TRY(start_daemon(l, listener, tls, e));
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (l->epoll < 0 || l->wake < 0)
@@ -273,7 +277,7 @@ prepare(struct loop *l, int listener, const char *certificate, const char *key,
 
 enum err_code
 loop_new(struct loop **out, struct service *s, size_t index, int listener,
-    const char *certificate, const char *key, struct err *e)
+    const struct loop_tls *tls, struct err *e)
 {
 	struct loop *l = mem_zalloc(sizeof *l);
 	int result = pthread_mutex_init(&l->lock, NULL);
@@ -288,7 +292,7 @@ loop_new(struct loop **out, struct service *s, size_t index, int listener,
 	/* Late answers to a process that ran here before must fit nothing. */
 	if (getrandom(&l->next_action, sizeof l->next_action, 0) < 0)
 		abort();
-	code = prepare(l, listener, certificate, key, e);
+	code = prepare(l, listener, tls, e);
 	if (code == ERR_OK)
 		*out = l;
 	else

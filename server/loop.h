@@ -17,12 +17,15 @@
 struct loop;
 struct request;
 
+struct loop_tls {
+	const char *certificate, *key, *client_ca;
+};
+
 /* Takes over listener, which stays open for the supervisor's sake when the loop
- * ends. certificate and key are PEM texts that outlive the loop, or NULL. Until
+ * ends. tls is what it holds: PEM texts that outlive the loop, or NULL. Until
  * loop_start nothing is accepted. */
 enum err_code loop_new(struct loop **out, struct service *s, size_t index,
-    int listener, const char *certificate, const char *key, struct err *e)
-    MUST_CHECK;
+    int listener, const struct loop_tls *tls, struct err *e) MUST_CHECK;
 enum err_code loop_start(struct loop *l, struct err *e) MUST_CHECK;
 
 /* From any thread: there is a new catalog; no new connections, and end when

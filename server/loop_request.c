@@ -114,6 +114,7 @@ request_free(struct request *r)
 	if (r->body != NULL)
 		buf_clear(r->body);
 	mem_free(r->body);
+	mem_free(r->certificate);
 	if (r->reply != NULL)
 		message_clear(r->reply);
 	mem_free(r->reply);

@@ -150,14 +150,15 @@ still_current(struct loop *l, struct request *r)
 
 	if (entry == NULL || strcmp(entry->etag, r->entry->etag) != 0)
 		return false;
-	if (r->token != NULL) {
+	if (r->token != NULL && r->certificate == NULL) {
 		token = catalog_token(l->catalog, r->token->digest);
 		if (token == NULL || token->role != r->token->role ||
 		    strcmp(token->cluster, r->token->cluster) != 0)
 			return false;
 	}
 	r->entry = entry;
-	r->token = token;
+	if (r->certificate == NULL)
+		r->token = token;
 	return true;
 }
 

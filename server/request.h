@@ -21,7 +21,8 @@
 struct request {
 	struct loop *loop;
 	struct MHD_Connection *connection;
-	struct buf *body; /* NULL: none was sent */
+	struct buf *body;                /* NULL: none was sent */
+	struct certificate *certificate; /* NULL: none that is good */
 
 	/* Valid while a handler runs. */
 	struct service *service;
@@ -30,7 +31,8 @@ struct request {
 	const struct route_match *match;
 
 	/* These live in the catalog of the loop. */
-	const struct catalog_token *token; /* NULL: none was given */
+	const struct catalog_token *token; /* NULL: none was given; or it is
+	                                    * the certificate's */
 	const struct catalog_entry *entry; /* of a poll that is held */
 
 	/* Waiting: see loop.h. */

@@ -10,7 +10,10 @@ sight_serves(const struct catalog_token *t, const char *cluster)
 {
 	if (t->role == SCOPE_ADMIN)
 		return true;
-	return t->role == SCOPE_ENGINE && scope_cluster(&t->scope, cluster);
+	if (t->role != SCOPE_ENGINE)
+		return false;
+	return *t->cluster != '\0' ? strcmp(t->cluster, cluster) == 0
+				   : scope_cluster(&t->scope, cluster);
 }
 
 bool
