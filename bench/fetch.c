@@ -213,17 +213,17 @@ start_starter(void)
 }
 
 static struct fetch_result
-fetch(const char *mirror, const char *url, const char *known, char **incoming)
+fetch(const char *mirror, const char *url, const char *known,
+    const char *incoming)
 {
 	static struct order o;
 	struct answer a;
 	struct err e = { 0 };
 
-	*incoming = mem_printf("%s/incoming/%d", mirror, ++folders);
-	check(file_make_dirs(*incoming, &e), &e);
+	check(file_make_dirs(incoming, &e), &e);
 	(void)snprintf(o.mirror, sizeof o.mirror, "%s", mirror);
 	(void)snprintf(o.url, sizeof o.url, "%s", url);
-	(void)snprintf(o.incoming, sizeof o.incoming, "%s", *incoming);
+	(void)snprintf(o.incoming, sizeof o.incoming, "%s", incoming);
 	(void)snprintf(o.known, sizeof o.known, "%s", known);
 	if (send(starter, &o, sizeof o, 0) != (ssize_t)sizeof o ||
 	    recv(starter, &a, sizeof a, 0) != (ssize_t)sizeof a) {
@@ -240,19 +240,22 @@ fetch(const char *mirror, const char *url, const char *known, char **incoming)
 	return a.result;
 }
 
+/* As in a server, a folder that stayed empty is for the next fetch. */
 static struct spent
 our_fetch(struct repo *r, const char *mirror, const char *url, char known[41])
 {
+	static int folder;
 	struct spent began = spent_now();
-	AUTO_STR incoming = NULL;
-	struct fetch_result result = fetch(mirror, url, known, &incoming);
+	AUTO_STR incoming = mem_printf("%s/incoming/fetch-%d", mirror, folder);
+	struct fetch_result result = fetch(mirror, url, known, incoming);
 	struct err e = { 0 };
 
 	if (result.outcome == FETCH_OK) {
 		check(repo_take_in(r, incoming, result.tip, &e), &e);
 		check(repo_set_ref(r, "tip", result.tip, &e), &e);
+		check(file_remove_tree(incoming, &e), &e);
+		folder++;
 	}
-	check(file_remove_tree(incoming, &e), &e);
 	memcpy(known, result.tip, 41);
 	return spent_since(began);
 }

@@ -372,6 +372,7 @@ worker_run(struct worker *w)
 		while (!atomic_load(&w->desk->stopping))
 			step(w);
 	worker_join_end(w);
+	worker_fetch_end(w);
 	watch_free(w->watch);
 	cache_file_free(w->cache_file);
 	bundle_cache_free(w->cache);

@@ -24,9 +24,9 @@ struct worker {
 	char sandbox[64];
 	struct bundle_cache *cache; /* of what its bundles were made from */
 	struct cache_file *cache_file;
-	struct worker_join *join;   /* under way, or NULL */
-	bool join_due;              /* the mirror got packs since */
-	int64_t join_again_ms;      /* when what went wrong is tried again */
+	struct worker_join *join; /* under way, or NULL */
+	bool join_due;            /* the mirror got packs since */
+	int64_t join_again_ms;    /* when what went wrong is tried again */
 
 	/* What the ledger is told. */
 	const char *state;
@@ -39,6 +39,7 @@ struct worker {
 	int64_t last_fetch_ms, last_success_ms;
 	char last_error[512];
 
+	char spare[24];          /* an empty folder below incoming, or "" */
 	struct desk_place place; /* of a local repository */
 	bool given_up;           /* the last fetch, for something better */
 	int64_t operations_ms;   /* when operations are looked at again */
@@ -65,6 +66,8 @@ enum err_code worker_record_one(struct worker *w, const char *commit,
  * fetch that keeps something better waiting; it is begun again later. */
 enum err_code worker_fetch(struct worker *w,
     const struct desk_patience *patience, struct err *e) MUST_CHECK;
+/* Removes the folder that the last fetch left for the next. */
+void worker_fetch_end(struct worker *w);
 /* Goes along with the history that the alarm is about, if its tip still is the
  * one that the operator saw. */
 enum err_code worker_accept(struct worker *w, const char *seen, struct err *e)

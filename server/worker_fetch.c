@@ -230,19 +230,79 @@ settle(struct worker *w, const struct fetch_result *r, const char *incoming,
 	return code;
 }
 
+/* ---- the folder ----
+ * Making and removing one takes as long as all else that a poll which finds
+ * nothing does here, so one that stayed empty is for the next fetch; its child
+ * refuses a folder that is not empty. */
+
+static char *
+incoming_path(const struct worker *w, const char *folder)
+{
+	return mem_printf("%s/repos/%s/incoming/%s", w->desk->conf->data_dir,
+	    w->conf->name, folder);
+}
+
+static bool
+is_empty(const char *dir)
+{
+	struct file_names list = { 0 };
+	struct err e;
+	bool empty = file_list(&list, dir, 1, &e) == ERR_OK && list.count == 0;
+
+	file_names_clear(&list);
+	return empty;
+}
+
+static void
+remove_folder(const struct worker *w, const char *incoming)
+{
+	struct err e = { 0 };
+
+	if (file_remove_tree(incoming, &e) != ERR_OK)
+		log_warn("fetch.remove", "repo=%s error=\"%s\"", w->conf->name,
+		    e.text);
+}
+
+static void
+take_folder(struct worker *w, char folder[24])
+{
+	memcpy(folder, w->spare, sizeof w->spare);
+	*w->spare = '\0';
+	if (*folder == '\0')
+		desk_folder(w->desk, folder);
+}
+
+static void
+leave_folder(struct worker *w, const char folder[24], const char *incoming,
+    enum fetch_outcome o)
+{
+	if (o == FETCH_UNCHANGED && is_empty(incoming))
+		memcpy(w->spare, folder, sizeof w->spare);
+	else
+		remove_folder(w, incoming);
+}
+
+void
+worker_fetch_end(struct worker *w)
+{
+	AUTO_STR incoming = incoming_path(w, w->spare);
+
+	if (*w->spare != '\0')
+		remove_folder(w, incoming);
+	*w->spare = '\0';
+}
+
 enum err_code
 worker_fetch(struct worker *w, const struct desk_patience *patience,
     struct err *e)
 {
 	char folder[24];
 	struct fetch_result r = { .outcome = FETCH_FAILED };
-	struct err removing = { 0 };
 	enum err_code code;
 
 	w->given_up = false;
-	desk_folder(w->desk, folder);
-	AUTO_STR incoming = mem_printf("%s/repos/%s/incoming/%s",
-	    w->desk->conf->data_dir, w->conf->name, folder);
+	take_folder(w, folder);
+	AUTO_STR incoming = incoming_path(w, folder);
 	code = file_make_dirs(incoming, e);
 	if (code == ERR_OK)
 		code = desk_fetch(w->desk, w->conf, folder, w->tip, w->branch,
@@ -255,9 +315,7 @@ worker_fetch(struct worker *w, const struct desk_patience *patience,
 	} else {
 		code = settle(w, &r, incoming, e);
 	}
-	if (file_remove_tree(incoming, &removing) != ERR_OK)
-		log_warn("fetch.remove", "repo=%s error=\"%s\"", w->conf->name,
-		    removing.text);
+	leave_folder(w, folder, incoming, r.outcome);
 	return code;
 }
 
