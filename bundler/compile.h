@@ -17,7 +17,10 @@
 #include "bundler/bundle.h"
 #include "policies/gate.h"
 
-enum { COMPILE_KEPT_MAX = 256 }; /* results that are kept, the newest */
+enum {
+	COMPILE_KEPT_MAX = 2048, /* results that are kept */
+	COMPILE_KEPT_BYTES = 1 << 30
+};
 #define COMPILE_WASM_FILE "policy.wasm"
 #define COMPILE_PLAN_FILE "plan.json"
 

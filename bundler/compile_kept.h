@@ -2,8 +2,9 @@
 #define BUNDLER_COMPILE_KEPT_H
 
 /* What `opa build` wrote, kept in files by the digest of all that went in: it
- * outlives a restart, and the newest COMPILE_KEPT_MAX stay. A damaged file is as
- * one that is not there. Threads and processes may share a folder. */
+ * outlives a restart. COMPILE_KEPT_MAX that were used last stay, as long as they
+ * take no more than COMPILE_KEPT_BYTES. A damaged file is as one that is not
+ * there, and what cannot be kept is logged and made again. Threads and processes may share a folder. */
 
 #include <stdbool.h>
 
@@ -12,7 +13,7 @@
 
 /* folder NULL: nothing is kept. out is initialised here; buf_clear in any case. */
 bool compile_kept_get(struct buf *out, const char *folder, const char *key);
-enum err_code compile_kept_put(const char *folder, const char *key,
-    const struct buf *result, struct err *e) MUST_CHECK;
+void compile_kept_put(const char *folder, const char *key,
+    const struct buf *result);
 
 #endif

@@ -434,14 +434,13 @@ results_are_kept_and_damage_is_seen(void **state)
 	char *folder = fixture_folder();
 	AUTO_STR kept = mem_printf("%s/kept", folder);
 	struct buf result, found;
-	struct err e = { 0 };
 
 	(void)state;
 	buf_init(&result, 100);
 	buf_add_str(&result, "result");
 	assert_false(compile_kept_get(&found, kept, "key"));
 	buf_clear(&found);
-	assert_int_equal(compile_kept_put(kept, "key", &result, &e), ERR_OK);
+	compile_kept_put(kept, "key", &result);
 	assert_true(compile_kept_get(&found, kept, "key"));
 	assert_int_equal(found.len, 6);
 	assert_memory_equal(found.data, "result", 6);
@@ -451,17 +450,60 @@ results_are_kept_and_damage_is_seen(void **state)
 	fixture_write(kept, "key", "result", 6);
 	assert_false(compile_kept_get(&found, kept, "key"));
 	buf_clear(&found);
-	for (size_t i = 0; i < COMPILE_KEPT_MAX + 3; i++) {
-		AUTO_STR key = mem_printf("k%zu", i);
+	/* Where nothing can be kept, nothing is. */
+	{
+		AUTO_STR nowhere = mem_printf("%s/key/in/a/file", kept);
 
-		assert_int_equal(compile_kept_put(kept, key, &result, &e),
-		    ERR_OK);
+		compile_kept_put(nowhere, "key", &result);
+		assert_false(compile_kept_get(&found, nowhere, "key"));
+		buf_clear(&found);
 	}
 	buf_clear(&result);
+	fixture_folder_end(folder);
+}
+
+/* What was not used for long goes first. */
+static void
+results_have_their_room(void **state)
+{
+	char *folder = fixture_folder();
+	AUTO_STR kept = mem_printf("%s/kept", folder);
+	struct buf out, result;
+
+	(void)state;
 	buf_init(&result, 100);
-	assert_int_equal(fixture_run(&result, "test $(ls '%s' | wc -l) = %d",
-			     kept, (int)COMPILE_KEPT_MAX),
+	buf_add_str(&result, "result");
+	compile_kept_put(kept, "used", &result);
+	buf_init(&out, 100);
+	assert_int_equal(fixture_run(&out,
+			     "cd '%s' && touch -d '2001-01-01' used && "
+			     "for i in $(seq %d); do echo > k$i; done && "
+			     "touch -d '2002-01-01' k*",
+			     kept, COMPILE_KEPT_MAX + 3),
 	    0);
+	buf_clear(&out);
+	assert_true(compile_kept_get(&out, kept, "used"));
+	buf_clear(&out);
+	compile_kept_put(kept, "new", &result);
+	buf_init(&out, 100);
+	assert_int_equal(fixture_run(&out,
+			     "cd '%s' && test -f new && test -f used && "
+			     "test $(ls | wc -l) = %d",
+			     kept, COMPILE_KEPT_MAX),
+	    0);
+
+	/* Large ones. */
+	assert_int_equal(
+	    fixture_run(&out,
+		"cd '%s' && rm -f k* && for i in 1 2 3 4 5; do "
+		"truncate -s 250M k$i && touch -d 200$i-01-01 k$i; "
+		"done",
+		kept),
+	    0);
+	compile_kept_put(kept, "newer", &result);
+	assert_int_equal(fixture_run(&out, "cd '%s' && echo $(ls)", kept), 0);
+	assert_string_equal(out.data, "k2 k3 k4 k5 new newer used\n");
+	buf_clear(&out);
 	buf_clear(&result);
 	fixture_folder_end(folder);
 }
@@ -480,6 +522,7 @@ main(void)
 		cmocka_unit_test(what_opa_wrote_becomes_a_bundle),
 		cmocka_unit_test(what_is_not_understood_is_refused),
 		cmocka_unit_test(results_are_kept_and_damage_is_seen),
+		cmocka_unit_test(results_have_their_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
