@@ -312,7 +312,7 @@ struct writing {
 	int fd;
 	int64_t size; /* of the file, with what is written now */
 	bool whole;   /* everything, not just what is new */
-	bool data;    /* there is new data */
+	bool news;    /* there are blobs that are not in the file */
 	struct buf out;
 	struct buf sizes;
 	struct err *e;
@@ -421,12 +421,8 @@ put_blob(void *arg, struct blob *b)
 
 	if (w->whole)
 		b->filed = false;
-	else if (!b->filed && b->key.kind != BLOB_POLICY)
-		w->data = true;
-	else if (!b->filed) {
-		b->filed = true;
-		put_record(w, 'p', "", 0, b->text, b->len);
-	}
+	else if (!b->filed)
+		w->news = true;
 }
 
 static void
@@ -444,11 +440,13 @@ static void
 put_all(struct writing *w)
 {
 	cache_each(w->cache, put_blob, put_member, w);
-	for (size_t i = 0; (w->whole || w->data) && i < w->tree->count; i++)
+	for (size_t i = 0; (w->whole || w->news) && i < w->tree->count; i++)
 		put_entry(w, &w->tree->entries[i]);
 	put_sizes(w);
-	/* What this tree has no use for is not looked at again. */
-	cache_each(w->cache, file_blob, NULL, w);
+	/* What this tree has no use for is not looked at again; but a tree that
+	 * everything was written for may be an old one, and the next is not. */
+	if (!w->whole)
+		cache_each(w->cache, file_blob, NULL, w);
 	flush(w);
 }
 

@@ -357,6 +357,36 @@ grows_by_what_is_new(void **state)
 	end(&s);
 }
 
+/* The file is written anew while an old commit is built: what the newest one
+ * has comes with the next save. */
+static void
+an_old_commit_does_not_empty_it(void **state)
+{
+	static const char *const other[] = { "o/o.rego", "package o\n", NULL };
+	AUTO(bundle_cache, cache) = bundle_cache_new(BUNDLE_CACHE_MAX);
+	AUTO(bundle_cache, again) = bundle_cache_new(BUNDLE_CACHE_MAX);
+	AUTO(cache_file, file) = NULL;
+	AUTO(cache_file, next) = NULL;
+	AUTO(tree, old) = fixture_tree(other);
+	AUTO_BUF out = { 0 };
+	struct scene s;
+
+	(void)state;
+	begin(&s, texts);
+	file = cache_file_new(s.path);
+	next = cache_file_new(s.path);
+	expect_cold(&s, cache);
+	build(&out, old, cache);
+	cache_file_save(file, cache, old);
+	cache_file_save(file, cache, s.tree);
+	cache_file_load(next, again, NULL, NULL);
+	assert_true(has(again, s.tree, "a/a.rego", BLOB_POLICY));
+	assert_true(has(again, s.tree, "a/data.json", BLOB_JSON));
+	assert_true(has(again, old, "o/o.rego", BLOB_POLICY));
+	expect_cold(&s, again);
+	end(&s);
+}
+
 /* ---- no room ---- */
 
 static void
@@ -396,6 +426,7 @@ main(void)
 		cmocka_unit_test(changed_anywhere),
 		cmocka_unit_test(not_ours),
 		cmocka_unit_test(grows_by_what_is_new),
+		cmocka_unit_test(an_old_commit_does_not_empty_it),
 		cmocka_unit_test(without_room_there_is_none),
 	};
 
