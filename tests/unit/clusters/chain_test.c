@@ -371,9 +371,9 @@ test_a_cut_end_is_found_by_a_head_alone(void **state)
 	}
 }
 
-/* Makes the chain anew from this event on, as who has the database can. */
+/* Makes the hashes of these events anew, as who has the database can. */
 static void
-forge(int from)
+forge(int from, int to)
 {
 	sqlite3_stmt *read, *write;
 
@@ -389,7 +389,7 @@ forge(int from)
 		"UPDATE audit SET previous = ?, hash = ? WHERE seq = ?", -1,
 		&write, NULL),
 	    SQLITE_OK);
-	for (int seq = from; seq <= length; seq++) {
+	for (int seq = from; seq <= to; seq++) {
 		const char *t[6];
 		char hash[DIGEST_HEX_SIZE];
 
@@ -417,6 +417,28 @@ forge(int from)
 	(void)sqlite3_finalize(write);
 }
 
+/* An event with its own hash made anew shows at the next one. */
+static void
+test_every_edit_with_its_hash_is_found(void **state)
+{
+	struct err e;
+
+	(void)state;
+	for (int seq = 1; seq < length; seq++) {
+		AUTO_STR sql =
+		    mem_printf("UPDATE audit SET who = 'eve' WHERE seq = %d",
+			seq);
+		AUTO_STR next = mem_printf("event %d ", seq + 1);
+
+		run_sql(sql);
+		forge(seq, seq);
+		assert_int_equal(walk(NULL, &e), ERR_CORRUPT);
+		assert_non_null(strstr(e.text, next));
+		assert_int_equal(walk_shown(NULL, &e), ERR_CORRUPT);
+		mend();
+	}
+}
+
 static void
 test_a_chain_made_anew_is_found_by_a_head_alone(void **state)
 {
@@ -429,7 +451,7 @@ test_a_chain_made_anew_is_found_by_a_head_alone(void **state)
 			seq);
 
 		run_sql(sql);
-		forge(seq);
+		forge(seq, length);
 		assert_int_equal(walk(NULL, &e), ERR_OK);
 		assert_int_equal(walk(&head, &e), ERR_CORRUPT);
 		assert_non_null(strstr(e.text, "made anew"));
@@ -627,6 +649,7 @@ main(void)
 		cmocka_unit_test(test_every_insertion_is_found),
 		cmocka_unit_test(test_every_swap_is_found),
 		cmocka_unit_test(test_a_cut_end_is_found_by_a_head_alone),
+		cmocka_unit_test(test_every_edit_with_its_hash_is_found),
 		cmocka_unit_test(
 		    test_a_chain_made_anew_is_found_by_a_head_alone),
 		cmocka_unit_test(test_a_copy_may_be_of_one_file),
