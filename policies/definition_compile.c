@@ -151,11 +151,18 @@ definition_check_capabilities(const struct reading *r, const struct value *at,
 {
 	size_t faults = r->faults->count;
 
-	if (*capabilities == NULL ||
-	    (definition_capabilities_is_version(*capabilities) &&
-		!definition_exists(r->tree, *capabilities)))
+	if (*capabilities == NULL)
 		return;
-	definition_check_argument(r, at, capabilities);
-	if (r->faults->count == faults)
+	if (!definition_capabilities_is_version(*capabilities))
+		definition_check_argument(r, at, capabilities);
+	if (r->faults->count > faults)
+		return;
+	/* Whoever reads the definition goes by the name alone. */
+	if (!definition_capabilities_is_version(*capabilities))
 		check_capabilities_file(r, at, *capabilities);
+	else if (definition_exists(r->tree, *capabilities))
+		spec_fault(r->faults, at,
+		    "\"%s\" is a version of opa, and a file is called so; "
+		    "rename the file",
+		    *capabilities);
 }

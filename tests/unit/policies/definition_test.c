@@ -26,6 +26,7 @@ read_text(struct definition **out, const char *yaml, struct err *e)
 		{ "odd:name/x.rego", "package x\n", 10 },
 		{ ".hidden/x.rego", "package h\n", 10 },
 		{ "lifted/.manifest", "{}", 2 },
+		{ "v1.5.0", "{}", 2 },
 	};
 	size_t skip = yaml == NULL;
 	AUTO(tree, t) = NULL;
@@ -370,6 +371,8 @@ capabilities_are_a_file_or_a_version(void **state)
 		{ "v1.4.x", "no such file" },
 		{ "../x", "no path" },
 		{ ".hidden/x.rego", "hidden" },
+		{ "v1.5.0", "a version of opa, and a file" },
+		{ "./v1.5.0", "a version of opa, and a file" },
 	};
 	AUTO(definition, d) =
 	    good("bundles: {a: {capabilities: v0.60.0}}\n"
