@@ -21,7 +21,7 @@
 #define PACK_TAR_MAX ((size_t)BUNDLE_SIZE_MAX + (size_t)BUNDLE_FILES_MAX * 3072)
 #define PACK_SIZE_MAX ((size_t)BUNDLE_SIZE_MAX * 2)
 enum {
-	PACK_LEVEL = 6,
+	PACK_LEVEL = 5,
 	/* Most of a list of hashes cannot be made smaller. */
 	PACK_LEVEL_SIGNATURES = 1,
 	/* So many bytes of its tar make a member: a hash that changes leaves
@@ -30,9 +30,9 @@ enum {
 	/* A part has at least PART_MIN bytes of tar and then ends before a file
 	 * whose name the dice choose, one in PART_ODDS; or once it has
 	 * PART_MAX. */
-	PACK_PART_MIN = 128 << 10,
+	PACK_PART_MIN = 192 << 10,
 	PACK_PART_MAX = 1 << 20,
-	PACK_PART_ODDS = 64
+	PACK_PART_ODDS = 96
 };
 
 /* Appends the files in this order; end: followed by the two empty blocks that
