@@ -465,6 +465,35 @@ the_servers_minimum_holds(void **state)
 	assert_true(coverage->coverage > 0 && coverage->coverage < 100);
 }
 
+/* Files of two versions make it a bundle, of which opa before 1.19 counts all
+ * as covered. */
+static void
+coverage_needs_an_engine_that_counts(void **state)
+{
+	static const struct tree_file files[] = { EDICT("bundles: {a: {}}\n"
+							"gate: {test: {scope: "
+							"bundle, coverage: "
+							"10}}\n"),
+		FILE_OF(".manifest",
+		    "{\"rego_version\": 1, \"file_rego_versions\": "
+		    "{\"/old.rego\": 0}}"),
+		FILE_OF("old.rego", "package old\n\nallow { input.x == 1 }\n"),
+		POLICY, GOOD_TEST };
+	struct gate_engine known = bench.facts;
+	AUTO(verdict, now) = judge(files, COUNT(files));
+	AUTO(verdict, before) = NULL;
+
+	(void)state;
+	assert_int_equal(now->state, GATE_PASSED);
+	(void)snprintf(bench.facts.version, sizeof bench.facts.version,
+	    "1.18.0");
+	before = judge(files, COUNT(files));
+	bench.facts = known;
+	assert_int_equal(before->state, GATE_FAILED);
+	assert_string_equal(before->stage, "coverage");
+	assert_non_null(strstr(before->reason, "opa 1.18.0 counts all"));
+}
+
 /* Policies cannot reach files or the network, or learn of the machine. */
 static void
 tests_see_nothing_of_the_machine(void **state)
@@ -829,6 +858,7 @@ main(void)
 		cmocka_unit_test(eating_memory_is_a_crash),
 		cmocka_unit_test(a_flood_is_refused),
 		cmocka_unit_test(the_servers_minimum_holds),
+		cmocka_unit_test(coverage_needs_an_engine_that_counts),
 		cmocka_unit_test(tests_see_nothing_of_the_machine),
 		cmocka_unit_test(strange_engines_are_not_believed),
 		cmocka_unit_test(commands_decide_too),
