@@ -199,6 +199,31 @@ read_commit(struct judging *j, struct err *e)
 
 /* ---- the tests ---- */
 
+/* What passed, and then the keeper or the disk failed: the store has only that
+ * it could not run, and the tests need not be run again for it. */
+static bool
+passed_before(struct judging *j, const char *identity)
+{
+	struct verdict *v = NULL;
+
+	if (j->w->passed == NULL ||
+	    verdict_parse(&v, j->w->passed, NULL) != ERR_OK)
+		return false;
+	if (strcmp(v->identity, identity) != 0) {
+		verdict_free(v);
+		return false;
+	}
+	j->verdict = v;
+	return true;
+}
+
+static void
+keep_passed(struct judging *j)
+{
+	json_decref(j->w->passed);
+	j->w->passed = verdict_json(j->verdict);
+}
+
 /* The same question is never asked twice, but for an operator who asks again;
  * a time-out or a crash is no answer. */
 static bool
@@ -212,6 +237,8 @@ answered(struct judging *j)
 	if (j->request->again)
 		return false;
 	gate_identity(identity, &j->job, j->definition);
+	if (passed_before(j, identity))
+		return true;
 	if (store_verdict_by_identity(j->w->store, identity, &known, &e) !=
 	    ERR_OK)
 		return false;
@@ -598,6 +625,7 @@ find_verdict(struct judging *j, struct err *e)
 		TRY(run_tests(j, e));
 	if (j->verdict->state != GATE_PASSED)
 		return ERR_OK;
+	keep_passed(j);
 	return build_all(j, e);
 }
 
@@ -624,11 +652,17 @@ judge(struct judging *j, struct err *e)
 		return code != ERR_OK
 		    ? code
 		    : err_set(e, ERR_UNAVAILABLE, "the server is stopping");
+	/* What is the commit's own fault is answered by the store. */
+	if (j->verdict->state != GATE_PASSED &&
+	    j->verdict->state != GATE_COULD_NOT_RUN)
+		json_decref(STEAL(j->w->passed));
 	if (!is_old_news(j))
 		TRY(store_verdict(j, e));
 	if (j->verdict->state != GATE_PASSED)
 		return ERR_OK;
 	code = publish(j, e);
+	if (code == ERR_OK)
+		json_decref(STEAL(j->w->passed));
 	if (code != ERR_CONFLICT && code != ERR_INVALID)
 		return code;
 	/* Another repository has a bundle or cluster of this name. That is

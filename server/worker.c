@@ -375,6 +375,7 @@ worker_run(struct worker *w)
 	worker_fetch_end(w);
 	watch_free(w->watch);
 	cache_file_free(w->cache_file);
+	json_decref(w->passed);
 	bundle_cache_free(w->cache);
 	repo_free(w->mirror);
 	store_free(w->store);

@@ -24,6 +24,7 @@ struct worker {
 	char sandbox[64];
 	struct bundle_cache *cache; /* of what its bundles were made from */
 	struct cache_file *cache_file;
+	json_t *passed; /* a verdict whose bundles could not be built yet */
 	struct worker_join *join; /* under way, or NULL */
 	bool join_due;            /* the mirror got packs since */
 	int64_t join_again_ms;    /* when what went wrong is tried again */

@@ -155,6 +155,27 @@ SCENARIO(a_broken_engine_is_not_the_commits_fault)
 	daemon_wait_served(two);
 }
 
+/* The disk is in the way of the bundle, not of the tests: they are run once. */
+SCENARIO(tests_are_not_run_again_for_a_disk)
+{
+	const char *one = daemon_level(1);
+	const char *two, *started;
+
+	daemon_start(NULL);
+	daemon_wait_served(one);
+	daemon_sh("mv data/contents away && touch data/contents");
+	two = daemon_level(2);
+	started = daemon_text(daemon_wait_verdict(two, "could_not_run",
+				  DAEMON_DEADLINE_MS),
+	    "verdict.started_at");
+	daemon_sh("rm data/contents && mv away data/contents");
+	daemon_wait_served(two);
+	assert_string_equal(daemon_text(daemon_wait_verdict(two, "passed",
+					    DAEMON_DEADLINE_MS),
+				"verdict.started_at"),
+	    started);
+}
+
 /* An upgrade of the engine, and a repository that was put in place of another,
  * are used without a restart of the server. */
 SCENARIO(what_was_replaced_is_used)
@@ -185,6 +206,7 @@ main(void)
 		PLAY(a_lost_mirror_is_made_again),
 		PLAY(a_lost_mirror_keeps_the_alarm),
 		PLAY(a_broken_engine_is_not_the_commits_fault),
+		PLAY(tests_are_not_run_again_for_a_disk),
 		PLAY(what_was_replaced_is_used),
 	};
 
