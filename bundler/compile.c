@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "bundler/compile_kept.h"
+#include "bundler/compile_order.h"
 #include "bundler/compile_read.h"
 #include "core/mem.h"
 #include "core/names.h"
+#include "core/text.h"
 #include "signing/digest.h"
 
 /* Work in hand for one bundle. */
@@ -82,7 +84,7 @@ key_of(char out[DIGEST_HEX_SIZE], const struct compiling *c,
 	struct digest *g = digest_new();
 	enum err_code code;
 
-	add_text(g, "compile 2");
+	add_text(g, "compile 3");
 	add_text(g, plain->content);
 	add_settings(g, &c->of->compile);
 	add_text(g, c->namespace);
@@ -134,6 +136,52 @@ last_turn(const struct definition_compile *s)
 	    : 0;
 }
 
+/* A comment that may be an annotation `entrypoint: true`. */
+static bool
+is_annotated(const struct bundle_file *f)
+{
+	const char *end = f->data + f->len;
+	const char *s = f->data;
+
+	if (!text_ends_with(f->path, ".rego") ||
+	    memmem(s, f->len, "METADATA", 8) == NULL)
+		return false;
+	while ((s = memchr(s, '#', (size_t)(end - s))) != NULL) {
+		const char *line = memchr(s, '\n', (size_t)(end - s));
+
+		if (line == NULL)
+			line = end;
+		if (memmem(s, (size_t)(line - s), "entrypoint", 10) != NULL)
+			return true;
+		s = line;
+	}
+	return false;
+}
+
+/* Annotations make entrypoints of the same turn. */
+static enum err_code
+check_annotations(const struct bundle *plain, const struct bundle *made,
+    struct err *e)
+{
+	bool helpers = false;
+
+	for (size_t i = 0; i < made->count; i++)
+		helpers = helpers ||
+		    memmem(made->files[i].data, made->files[i].len,
+			COMPILE_HELPER_PREFIX,
+			strlen(COMPILE_HELPER_PREFIX)) != NULL;
+	for (size_t i = 0; helpers && i < plain->count; i++) {
+		if (is_annotated(&plain->files[i]))
+			return err_set(e, ERR_INVALID,
+			    "%s: opa build mixes up the negations of policies "
+			    "that are optimised for several entrypoints at "
+			    "once; take the annotation `entrypoint` out, list "
+			    "it in compile.entrypoints, or set optimize: 0",
+			    plain->files[i].path);
+	}
+	return ERR_OK;
+}
+
 /* Given several entrypoints at once, opa counts the helpers of each from the
  * beginning: those of one take the names, and so the places, of another's
  * (v1/compile/compile.go, merge). So each entrypoint has a turn, which begins
@@ -159,6 +207,7 @@ optimise(struct bundle **out, struct buf *result, const struct compiling *c,
 		TRY(read_result(&next, c, plain, result, i, e));
 		bundle_free(made);
 		made = next;
+		TRY(check_annotations(plain, made, e));
 	}
 	*out = STEAL(made);
 	return ERR_OK;

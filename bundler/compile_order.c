@@ -434,7 +434,8 @@ name_helper(struct ordering *o, struct helper *h)
 	code = digest_helper(o, h, hash);
 	h->open = false;
 	o->depth--;
-	(void)snprintf(h->made, sizeof h->made, "__made_%.16s__", hash);
+	(void)snprintf(h->made, sizeof h->made, COMPILE_HELPER_PREFIX "%.16s__",
+	    hash);
 	return code;
 }
 

@@ -18,6 +18,9 @@
 #include "core/buf.h"
 #include "core/err.h"
 
+/* What new names of helpers begin with. */
+#define COMPILE_HELPER_PREFIX "__made_"
+
 enum compile_kind {
 	COMPILE_MADE,    /* by the optimizer */
 	COMPILE_HELPERS, /* the same, and its package is the namespace */

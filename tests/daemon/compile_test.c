@@ -152,6 +152,7 @@ SCENARIO(entrypoints_keep_their_negations)
 {
 	struct engine *e;
 	const char *rev;
+	json_t *c;
 
 	make_keys();
 	start("data");
@@ -189,6 +190,15 @@ SCENARIO(entrypoints_keep_their_negations)
 	assert_string_equal(engine_ask(e, "authz/__v1__", "{\"path\": [3]}"),
 	    "true");
 	engine_stop(e);
+
+	/* Those of annotations cannot be taken apart. */
+	rev = daemon_commit("Annotated",
+	    { "authz/b.rego",
+		"package authz\n\n# METADATA\n# entrypoint: true\n"
+		"other if {\n\tinput.user == \"bob\"\n\tnot lent\n}\n" });
+	c = daemon_wait_verdict(rev, "failed", DAEMON_DEADLINE_MS);
+	assert_non_null(strstr(daemon_text(c, "verdict.reason"),
+	    "authz/b.rego: opa build mixes up"));
 }
 
 SCENARIO(a_plan_is_served)
