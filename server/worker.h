@@ -28,6 +28,7 @@ struct worker {
 	struct worker_join *join; /* under way, or NULL */
 	bool join_due;            /* the mirror got packs since */
 	int64_t join_again_ms;    /* when what went wrong is tried again */
+	int64_t join_wait_ms;     /* how long that was, or 0 */
 
 	/* What the ledger is told. */
 	const char *state;

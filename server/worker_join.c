@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -9,7 +10,9 @@
 #include "policies/objects.h"
 #include "server/worker.h"
 
-enum { JOIN_RETRY_MS = 600000 };
+/* What goes wrong may go wrong for good, and an attempt may take an hour of a
+ * processor: each wait is twice the one before. */
+enum { JOIN_RETRY_MIN_MS = 600000, JOIN_RETRY_MAX_MS = 86400000 };
 
 /* Fetches and builds go on meanwhile: the thread reads the old packs, which
  * nobody but the worker removes, and writes into a folder of its own. */
@@ -138,6 +141,8 @@ worker_join(struct worker *w)
 			return;
 		w->join = NULL;
 		code = end(w, j, &e);
+		if (code == ERR_OK)
+			w->join_wait_ms = 0;
 		/* There may be more than go into one. */
 		w->join_due = true;
 		join_free(j);
@@ -147,10 +152,14 @@ worker_join(struct worker *w)
 	}
 	if (code == ERR_OK)
 		return;
-	log_error("repository.join", "repo=%s error=\"%s\"", w->conf->name,
-	    e.text);
+	w->join_wait_ms = w->join_wait_ms == 0 ? JOIN_RETRY_MIN_MS
+					       : w->join_wait_ms * 2;
+	if (w->join_wait_ms > JOIN_RETRY_MAX_MS)
+		w->join_wait_ms = JOIN_RETRY_MAX_MS;
+	log_error("repository.join", "repo=%s again_s=%" PRId64 " error=\"%s\"",
+	    w->conf->name, w->join_wait_ms / 1000, e.text);
 	w->join_due = true;
-	w->join_again_ms = clock_mono_ms() + JOIN_RETRY_MS;
+	w->join_again_ms = clock_mono_ms() + w->join_wait_ms;
 }
 
 void
