@@ -237,21 +237,25 @@ build_once(struct bundle **out, struct buf *result, const struct compiling *c,
 	    e);
 }
 
+/* Of the first only the digest stays, since both may be large. */
 static enum err_code
 build_twice(struct bundle **out, struct buf *result, const struct compiling *c,
     const struct bundle *plain, struct err *e)
 {
-	AUTO(bundle, first) = NULL;
-	AUTO(bundle, second) = NULL;
+	char content[DIGEST_HEX_SIZE];
+	AUTO(bundle, made) = NULL;
 
-	TRY(build_once(&first, result, c, plain, e));
-	TRY(build_once(&second, result, c, plain, e));
-	if (strcmp(first->content, second->content) != 0)
+	TRY(build_once(&made, result, c, plain, e));
+	memcpy(content, made->content, sizeof content);
+	bundle_free(STEAL(made));
+	buf_clear(result);
+	TRY(build_once(&made, result, c, plain, e));
+	if (strcmp(content, made->content) != 0)
 		return err_set(e, ERR_INVALID,
 		    "opa build made two different bundles of the same files, as "
 		    "it may with several entrypoints and optimize; give each "
 		    "entrypoint a bundle of its own, or set optimize: 0");
-	*out = STEAL(first);
+	*out = STEAL(made);
 	return ERR_OK;
 }
 
