@@ -65,8 +65,8 @@ SCENARIO(it_says_who_when_from_where_and_why)
 	json_t *event;
 
 	live();
-	event = daemon_api("GET", "/audit?kind=rollback&subject=main", NULL,
-	    200);
+	event =
+	    daemon_api("GET", "/audit?kind=rollback&subject=main", NULL, 200);
 	assert_string_equal(daemon_text(event, "items.0.who"), "admin");
 	assert_string_equal(daemon_text(event, "items.0.peer"), "127.0.0.1");
 	assert_string_equal(daemon_text(event, "items.0.subject"),
