@@ -82,7 +82,7 @@ copy_text(struct keeper_list *l, size_t *len, int fd, struct err *e)
 	map = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
 		return err_errno(e, "files: cannot be mapped");
-	l->text = mem_strndup(map, *len); /* cut at a NUL */
+	l->text = mem_strndup(map, *len);
 	(void)munmap(map, *len);
 	if (strlen(l->text) != *len || l->text[*len - 1] != '\n')
 		return err_set(e, ERR_INVALID,
