@@ -142,8 +142,8 @@ names_of_others_stay(void **state)
 		"package a\n\np if data.__local1__.x\n",
 		"package a\n\n__local7__ if input.x\n",
 		"package a\n\ndefault __local7__ := 1\n",
-		"package a\n\np if input.__not1_2_3__\n\n"
-		"q if not data.a[input.x].__not1_2_3__\n",
+		"package a\n\np if input.__not1_2_3__\n",
+		"package a\n\nq if not data.a[input.x].__not1_2_3__\n",
 		"package a\n\n__v1__ if input.x\n",
 		"package a\n\np if input.x with base64.encode as input.y\n",
 		"package a\n\np if q(1) with data.a.f as base64.encode\n",
