@@ -40,6 +40,7 @@ struct pipeline {
 	pthread_t *threads;
 	size_t count;
 	int signals;
+	char sandbox[64];          /* of the gate: confine_describe */
 	struct desk_place *places; /* engines and commands */
 	size_t place_count;
 };
@@ -142,7 +143,7 @@ start_workers(struct pipeline *p)
 
 		w->desk = &p->desk;
 		w->conf = &r[i];
-		gate_local_sandbox(w->sandbox);
+		(void)snprintf(w->sandbox, sizeof w->sandbox, "%s", p->sandbox);
 		w->runner = (struct desk_runner){ .desk = &p->desk,
 			.repository = r[i].name };
 		if (pthread_create(&p->threads[i], NULL, run_worker, w) != 0)
@@ -313,6 +314,9 @@ pipeline_main(const struct pipeline_setup *setup)
 	p.workers = mem_array(p.count, sizeof *p.workers);
 	clean_work(setup->conf);
 	digest_commands(setup->conf, p.desk.commands);
+	/* The supervisor starts the gate's children. What holds for them can be
+	 * asked only while this process may still ask. */
+	gate_local_sandbox(p.sandbox);
 	if (catch_term(&p, &e) != ERR_OK || bundle_get_ready(&e) != ERR_OK ||
 	    confine(&p, &e) != ERR_OK) {
 		log_error("pipeline.start", "error=\"%s\"", e.text);

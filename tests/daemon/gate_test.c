@@ -68,6 +68,13 @@ static const struct sample samples[] = {
 	{ "a symbolic link", { { NULL, NULL } },
 	    "ln -s /etc/passwd authz/x.json", "failed", "hygiene",
 	    { "authz/x.json" } },
+	{ "what only an archive holds",
+	    { { "authz/b_test.rego",
+		"package b_test\n\ntest_ok if data.helper.ok\n" } },
+	    "mkdir ../helper && echo 'package helper' >../helper/a.rego && "
+	    "echo 'ok := true' >>../helper/a.rego && "
+	    "tar -czf authz/helper.tar.gz -C ../helper a.rego",
+	    "failed", "test", { "data.b_test.test_ok" } },
 	{ "a submodule", { { NULL, NULL } },
 	    "git update-index --add --cacheinfo "
 	    "160000,1111111111111111111111111111111111111111,sub",
@@ -214,6 +221,25 @@ SCENARIO(what_passes_at_last_is_served)
 	daemon_wait_served(rev);
 }
 
+/* The server's children are held as those of the command line on the same
+ * machine, and the verdict says so. */
+SCENARIO(a_verdict_says_what_held_the_engine)
+{
+	const char *rev = daemon_level(1);
+	json_t *commit;
+	json_t *local;
+
+	daemon_start(NULL);
+	commit = daemon_wait_verdict(rev, "passed", DAEMON_DEADLINE_MS);
+	local = json_loads(daemon_sh("edict check work --rev HEAD --json"), 0,
+	    NULL);
+	assert_non_null(local);
+	assert_non_null(strstr(daemon_text(local, "sandbox"), "seccomp"));
+	assert_string_equal(daemon_text(commit, "verdict.sandbox"),
+	    daemon_text(local, "sandbox"));
+	json_decref(local);
+}
+
 int
 main(void)
 {
@@ -222,6 +248,7 @@ main(void)
 		PLAY(every_test_is_kept),
 		PLAY(a_retest_stands_beside_the_first_verdict),
 		PLAY(what_passes_at_last_is_served),
+		PLAY(a_verdict_says_what_held_the_engine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
