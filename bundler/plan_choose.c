@@ -56,12 +56,14 @@ place(const struct plan *p, const char *from, struct source *out)
 	return true;
 }
 
+/* Data of several folders may have one place. */
 static int
 compare_sources(const void *a, const void *b)
 {
 	const struct source *x = a, *y = b;
+	int order = strcmp(x->path, y->path);
 
-	return strcmp(x->path, y->path);
+	return order != 0 ? order : strcmp(x->entry->path, y->entry->path);
 }
 
 static enum err_code
@@ -69,11 +71,14 @@ sort_sources(struct plan *p)
 {
 	order_sort(p->sources, p->count, sizeof *p->sources, compare_sources);
 	for (size_t i = 1; i < p->count; i++) {
-		if (strcmp(p->sources[i - 1].path, p->sources[i].path) == 0)
+		const struct source *a = &p->sources[i - 1];
+		const struct source *b = &p->sources[i];
+
+		if (b->kind != SOURCE_DATA && strcmp(a->path, b->path) == 0)
 			return err_set(p->e, ERR_INVALID,
-			    "%s and %s would both become %s",
-			    p->sources[i - 1].entry->path,
-			    p->sources[i].entry->path, p->sources[i].path);
+			    "%s and %s would both become %s; rename one, or "
+			    "give its folder another \"to\" in paths",
+			    a->entry->path, b->entry->path, b->path);
 	}
 	return ERR_OK;
 }

@@ -2,7 +2,6 @@
 
 #include "bundler/plan.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "bundler/data.h"
@@ -63,34 +62,58 @@ folder_len(const struct source *s)
 	return (size_t)(plan_base_of(s->path) - s->path);
 }
 
-/* The data files of one folder become one. They follow each other by path but
- * for policies between them. */
+/* The data files of one folder from the first on: up to max values, and how
+ * many there are. They follow each other by path but for policies between
+ * them. */
+static size_t
+data_of_folder(const struct plan *p, size_t first, const struct value **values,
+    size_t max)
+{
+	const char *path = p->sources[first].path;
+	size_t len = folder_len(&p->sources[first]), count = 0;
+
+	for (size_t i = first; i < p->count &&
+	     strncmp(p->sources[i].path, path, len + strlen("data.")) == 0;
+	     i++) {
+		const struct source *s = &p->sources[i];
+
+		if (s->kind != SOURCE_DATA || folder_len(s) != len)
+			continue;
+		if (count < max)
+			values[count] = document_root(s->blob->doc);
+		count++;
+	}
+	return count;
+}
+
+/* path is taken over. */
+static enum err_code
+add_merged(struct plan *p, size_t first, size_t count, char *path)
+{
+	const struct source *s = &p->sources[first];
+	const struct value **values = mem_array(count, sizeof *values);
+	AUTO_BUF text = { 0 };
+	AUTO_STR own = path;
+
+	(void)data_of_folder(p, first, values, count);
+	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);
+	data_write(&text, values, count);
+	mem_free(values);
+	TRY(buf_check(&text, s->entry->path, p->e));
+	return add_text(p, STEAL(own), &text);
+}
+
+/* The data files of one folder become one. */
 static enum err_code
 add_data(struct plan *p, size_t first)
 {
 	const struct source *s = &p->sources[first];
-	const struct value *values[3];
-	size_t len = folder_len(s), count = 0;
-	AUTO_BUF text = { 0 };
-	AUTO_STR path = NULL;
+	size_t count = data_of_folder(p, first, NULL, 0);
+	char *path = mem_printf("%.*s" DATA_FILE, (int)folder_len(s), s->path);
 
-	for (size_t i = first; i < p->count &&
-	     strncmp(p->sources[i].path, s->path, len + strlen("data.")) == 0;
-	     i++) {
-		struct source *other = &p->sources[i];
-
-		if (other->kind != SOURCE_DATA || folder_len(other) != len)
-			continue;
-		assert(count < 3);
-		values[count++] = document_root(other->blob->doc);
-	}
-	path = mem_printf("%.*s" DATA_FILE, (int)len, s->path);
 	if (count == 1 && s->blob->text != NULL)
-		return add_blob(p, STEAL(path), blob_ref(s->blob));
-	buf_init(&text, (size_t)BUNDLE_SIZE_MAX);
-	data_write(&text, values, count);
-	TRY(buf_check(&text, s->entry->path, p->e));
-	return add_text(p, STEAL(path), &text);
+		return add_blob(p, path, blob_ref(s->blob));
+	return add_merged(p, first, count, path);
 }
 
 /* Is there a data file of the same folder before this one? */

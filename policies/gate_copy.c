@@ -169,7 +169,10 @@ check_places(const struct gate_places *p, const char *bundle, struct err *e)
 	for (size_t i = 1; i < p->count; i++) {
 		if (strcmp(p->items[i - 1].placed, p->items[i].placed) == 0)
 			return err_set(e, ERR_CONFLICT,
-			    "bundle %s: %s and %s would both be %s", bundle,
+			    "bundle %s: %s and %s would both be %s, which "
+			    "cannot be tested with gate.test.scope bundle; rename "
+			    "one, or give its folder another \"to\" in paths",
+			    bundle,
 			    p->items[i - 1].path, p->items[i].path,
 			    p->items[i].placed);
 	}

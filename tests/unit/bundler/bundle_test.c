@@ -358,13 +358,13 @@ limits_the_length_of_roots(void **state)
 }
 
 static void
-refuses_two_files_for_one_place(void **state)
+refuses_two_policies_for_one_place(void **state)
 {
 	static const char *const files[] = {
-		"policies/data.json",
-		"{}",
-		"data/roles/data.json",
-		"{}",
+		"policies/a.rego",
+		"package a",
+		"data/roles/a.rego",
+		"package b",
 		NULL,
 	};
 	struct definition_bundle d = fixture_all;
@@ -375,8 +375,55 @@ refuses_two_files_for_one_place(void **state)
 	(void)state;
 	d.paths = (struct spec_list){ both, 2 };
 	fixture_refuse(t, &d, ERR_INVALID,
-	    "data/roles/data.json and policies/data.json would both become "
-	    "roles/data.json");
+	    "data/roles/a.rego and policies/a.rego would both become "
+	    "roles/a.rego; rename one");
+}
+
+static char folder_a[] = "a", folder_b[] = "b", folder_c[] = "c",
+	    folder_d[] = "d", at_top[] = "";
+
+/* As many as there are folders, at the top and below it. */
+static void
+merges_data_of_several_folders(void **state)
+{
+	static const char *const files[] = { "a/data.json", "{\"x\":{\"a\":1}}",
+		"b/data.json", "{\"x\":{\"b\":2},\"y\":[]}", "b/data.yaml",
+		"z: 3\n", "c/data.json", "{\"c\":4}", "d/data.json",
+		"{\"d\":5}", "d/one.rego", "package one", NULL };
+	static const char *const places[] = { "", "roles" };
+	static const char *const made[] = { "data.json", "roles/data.json" };
+	AUTO(tree, t) = fixture_tree(files);
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_STR to = mem_strdup(places[i]);
+		struct definition_bundle d = fixture_all;
+		struct definition_path all[] = { { folder_a, to },
+			{ folder_b, to }, { folder_c, to }, { folder_d, to } };
+
+		d.paths = (struct spec_list){ all, 4 };
+		AUTO(bundle, b) = fixture_bundle(t, &d);
+		assert_int_equal(b->count, 3);
+		fixture_has(b, made[i],
+		    "{\"c\":4,\"d\":5,\"x\":{\"a\":1,\"b\":2},\"y\":[],"
+		    "\"z\":3}");
+	}
+}
+
+static void
+refuses_a_key_of_two_folders(void **state)
+{
+	static const char *const files[] = { "a/data.json", "{\"x\":{\"k\":1}}",
+		"b/data.json", "{\"x\":{\"k\":1}}", NULL };
+	struct definition_bundle d = fixture_all;
+	AUTO(tree, t) = fixture_tree(files);
+	struct definition_path both[] = { { folder_a, at_top },
+		{ folder_b, at_top } };
+
+	(void)state;
+	d.paths = (struct spec_list){ both, 2 };
+	fixture_refuse(t, &d, ERR_INVALID,
+	    "a/data.json:1: data.x.k is also set by b/data.json:1");
 }
 
 /* edict.yaml and .manifest may say the same, not different things. */
@@ -524,7 +571,9 @@ main(void)
 		cmocka_unit_test(keeps_roots_few),
 		cmocka_unit_test(limits_roots),
 		cmocka_unit_test(limits_the_length_of_roots),
-		cmocka_unit_test(refuses_two_files_for_one_place),
+		cmocka_unit_test(refuses_two_policies_for_one_place),
+		cmocka_unit_test(merges_data_of_several_folders),
+		cmocka_unit_test(refuses_a_key_of_two_folders),
 		cmocka_unit_test(compares_definition_and_manifest),
 		cmocka_unit_test(digests_content_as_documented),
 		cmocka_unit_test(digests_content_only),
