@@ -1,43 +1,17 @@
-#include "server/judge.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "bundler/bundle.h"
 #include "bundler/cache_file.h"
-#include "bundler/compile.h"
-#include "bundler/known.h"
 #include "clusters/ledger.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "server/artifact.h"
+#include "server/judge_steps.h"
 #include "signing/digest.h"
-
-/* Threads that read and compress one bundle: other repositories want to get on
- * as well. */
-enum { WORKER_HANDS = 2 };
-
-/* One commit on its way. */
-struct judging {
-	struct worker *w;
-	const struct judge_request *request;
-	char *work; /* this commit's folder */
-	struct tree *tree;
-	struct definition *definition;
-	struct verdict *verdict;
-	json_t *bundles; /* for LEDGER_PUBLISH */
-	size_t planned;  /* of them, that were not known before */
-	struct gate_minimum minimum;
-	struct gate_job job;
-	bool entered, alone;       /* the gate slot that is held */
-	struct gate_runner builds; /* after the tests: a slot for each run */
-	bool next_alone;           /* its next one */
-};
 
 static void
 judging_clear(struct judging *j)
@@ -70,8 +44,8 @@ blame(const char *stage, enum err_code code)
 	    : GATE_COULD_NOT_RUN;
 }
 
-static void
-refuse(struct judging *j, const char *stage, const struct err *reason)
+void
+judge_refuse(struct judging *j, const char *stage, const struct err *reason)
 {
 	struct verdict *v =
 	    gate_refuse(blame(stage, reason->code), stage, reason);
@@ -186,14 +160,14 @@ read_commit(struct judging *j, struct err *e)
 	    repo_tree(j->w->mirror, j->request->commit, &j->tree, e);
 
 	if (code != ERR_OK) {
-		refuse(j, "hygiene", e);
+		judge_refuse(j, "hygiene", e);
 		return code;
 	}
 	code = definition_read(&j->definition, j->tree, e);
 	if (code == ERR_OK)
 		code = check_ownership(j, e);
 	if (code != ERR_OK)
-		refuse(j, "definition", e);
+		judge_refuse(j, "definition", e);
 	return code;
 }
 
@@ -288,233 +262,6 @@ run_tests(struct judging *j, struct err *e)
 	return code;
 }
 
-/* ---- the bundles ---- */
-
-/* opa for compile and load. A commit whose results are known waits for no
- * slot. */
-static enum err_code
-run_in_slot(void *ctx, struct child_result *out, const struct gate_tool *tool,
-    struct err *e)
-{
-	struct judging *j = ctx;
-	struct desk *d = j->w->desk;
-	bool alone = j->next_alone;
-	enum err_code code;
-
-	if (!desk_gate_enter(d, alone))
-		return err_set(e, ERR_UNAVAILABLE, "the server is stopping");
-	code = desk_run(&j->w->runner, out, tool, e);
-	desk_gate_leave(d, alone);
-	j->next_alone = false;
-	return code;
-}
-
-static void
-run_next_alone(void *arg)
-{
-	struct judging *j = arg;
-
-	log_warn("gate.retry", "repo=%s commit=%s", j->w->conf->name,
-	    j->request->commit);
-	j->next_alone = true;
-}
-
-static json_t *
-strings_json(char *const *items, size_t count)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < count; i++)
-		(void)json_array_append_new(list, json_string(items[i]));
-	return list;
-}
-
-static json_t *
-bundle_json(const struct bundle *b, json_t *artifact)
-{
-	return json_pack("{s:s,s:s,s:I,s:o,s:i,s:o}", "name", b->name,
-	    "content", b->content, "unpacked", (json_int_t)b->unpacked, "roots",
-	    strings_json(b->roots, b->root_count), "rego_version",
-	    b->rego_version, "artifact",
-	    artifact != NULL ? artifact : json_null());
-}
-
-static void
-know_size(void *arg, const char *id, int64_t size)
-{
-	repo_know_size(arg, id, size);
-}
-
-/* What was known before the server was started again. */
-static void
-open_cache(struct worker *w)
-{
-	AUTO_STR path = NULL;
-
-	if (w->cache != NULL)
-		return;
-	path = mem_printf("%s/repos/%s/cache", w->desk->conf->data_dir,
-	    w->conf->name);
-	w->cache = bundle_cache_new(BUNDLE_CACHE_MAX);
-	w->cache_file = cache_file_new(path);
-	cache_file_load(w->cache_file, w->cache, know_size, w->mirror);
-}
-
-/* The next commit is mostly this one again. */
-static struct bundle_means
-means_of(struct worker *w)
-{
-	return (struct bundle_means){ .threads = bundle_threads(WORKER_HANDS),
-		.cache = w->cache };
-}
-
-/* What the store has for this content is as good, unless its file was lost or
- * damaged. */
-static bool
-is_stored(const struct judging *j, const struct bundle *b)
-{
-	struct store_artifact stored;
-
-	if (store_has_content(j->w->store, b->name, b->content, &stored,
-		NULL) != ERR_OK)
-		return false;
-	if (artifact_is_whole(j->w->desk, &stored))
-		return true;
-	log_warn("artifact.lost",
-	    "repo=%s bundle=%s sha256=%s: missing or damaged; built again",
-	    j->w->conf->name, b->name, stored.sha256);
-	return false;
-}
-
-/* Puts *whole in a bare one's place. */
-static enum err_code
-plan_whole(struct judging *j, struct bundle **whole, const struct bundle **b,
-    const struct bundle_means *means, struct err *e)
-{
-	const struct definition_bundle *d = j->definition->bundles.items;
-
-	if (!known_is_bare(*b))
-		return ERR_OK;
-	while (strcmp(d->name, (*b)->name) != 0)
-		d++;
-	TRY(bundle_plan_with(whole, j->tree, d, means, e));
-	*b = *whole;
-	return ERR_OK;
-}
-
-static enum err_code
-build_one(struct judging *j, const struct bundle *b,
-    const struct bundle_means *means, struct err *e)
-{
-	AUTO(bundle, whole) = NULL;
-	json_t *artifact = NULL;
-
-	if (!is_stored(j, b)) {
-		enum err_code code = plan_whole(j, &whole, &b, means, e);
-
-		if (code == ERR_OK)
-			code = artifact_build(&artifact, j->w->desk, &j->job, b,
-			    means, e);
-		counters_add(j->w->desk->counters,
-		    code == ERR_OK ? COUNTER_BUILDS_DONE
-				   : COUNTER_BUILDS_FAILED,
-		    1);
-		if (code != ERR_OK)
-			return code;
-	}
-	(void)json_array_append_new(j->bundles, bundle_json(b, artifact));
-	return ERR_OK;
-}
-
-/* What `compile` asks for. What opa made of the same input before, stands
- * beside the contents. */
-static enum err_code
-compile(struct judging *j, struct bundle_set *set,
-    const struct bundle_means *means, struct err *e)
-{
-	AUTO_STR kept =
-	    mem_printf("%s/contents/compiled", j->w->desk->conf->data_dir);
-	struct compile_means how = { .job = &j->job,
-		.pack = means,
-		.kept = kept };
-	enum err_code code = compile_all(set, j->definition, &how, e);
-
-	if (how.built > 0)
-		log_info("bundle.compiled",
-		    "repo=%s commit=%s compiled=%zu version=%s",
-		    j->w->conf->name, j->request->commit, how.built,
-		    j->w->engine.version);
-	return code;
-}
-
-/* Which modules nobody started here. */
-static void
-note_unstarted(struct judging *j, const struct bundle_set *set)
-{
-	struct buf text;
-	const char *between = "not started, since this opa has no WebAssembly: "
-			      "the modules of ";
-
-	mem_free(STEAL(j->verdict->note));
-	if (j->w->engine.wasm)
-		return;
-	buf_init(&text, GATE_REASON_MAX);
-	for (size_t i = 0; i < set->count; i++) {
-		if (!compile_has_wasm(set->bundles[i]))
-			continue;
-		buf_printf(&text, "%s%s", between, set->bundles[i]->name);
-		between = ", ";
-	}
-	if (text.len > 0)
-		j->verdict->note = mem_strdup(text.data);
-	buf_clear(&text);
-}
-
-static enum err_code
-plan_all(struct judging *j, struct bundle_set *set,
-    const struct bundle_means *means, struct err *e)
-{
-	enum err_code code =
-	    known_plan_all(set, &j->planned, j->tree, j->definition, means, e);
-
-	if (code != ERR_OK) {
-		refuse(j, "bundle", e);
-		return code;
-	}
-	code = compile(j, set, means, e);
-	if (code == ERR_OK)
-		note_unstarted(j, set);
-	else
-		refuse(j, "compile", e);
-	return code;
-}
-
-static enum err_code
-build_all(struct judging *j, struct err *e)
-{
-	struct bundle_set set = { 0 };
-	const struct bundle_means means = means_of(j->w);
-	enum err_code code;
-
-	j->builds = (struct gate_runner){ .run = run_in_slot, .ctx = j };
-	j->job.runner = &j->builds;
-	j->job.before_retry = run_next_alone;
-	j->job.arg = j;
-	code = plan_all(j, &set, &means, e);
-	j->bundles = json_array();
-	for (size_t i = 0; code == ERR_OK && i < set.count; i++) {
-		code = build_one(j, set.bundles[i], &means, e);
-		if (code != ERR_OK) {
-			if (strncmp(e->text, "bundle ", 7) != 0)
-				(void)err_add(e, "bundle %s",
-				    set.bundles[i]->name);
-			refuse(j, "load", e);
-		}
-	}
-	bundle_set_clear(&set);
-	return code;
-}
-
 /* ---- telling the ledger ---- */
 
 static enum err_code
@@ -553,7 +300,7 @@ clusters_json(const struct definition *d)
 		(void)json_array_append_new(list,
 		    json_pack("{s:s,s:o,s:o}", "name", c[i].name, "labels",
 			labels, "bundles",
-			strings_json(c[i].bundles.items, c[i].bundles.count)));
+			judge_strings(c[i].bundles.items, c[i].bundles.count)));
 	}
 	return list;
 }
@@ -616,7 +363,7 @@ find_verdict(struct judging *j, struct err *e)
 	enum err_code code = know_engine(j, e);
 
 	if (code != ERR_OK) {
-		refuse(j, "engine", e);
+		judge_refuse(j, "engine", e);
 		return code;
 	}
 	TRY(read_commit(j, e));
@@ -626,7 +373,7 @@ find_verdict(struct judging *j, struct err *e)
 	if (j->verdict->state != GATE_PASSED)
 		return ERR_OK;
 	keep_passed(j);
-	return build_all(j, e);
+	return judge_build(j, e);
 }
 
 /* One row says that it could not run, not one per attempt. */
@@ -667,7 +414,7 @@ judge(struct judging *j, struct err *e)
 		return code;
 	/* Another repository has a bundle or cluster of this name. That is
 	 * this commit's fault and not an answer for others like it. */
-	refuse(j, "publish", e);
+	judge_refuse(j, "publish", e);
 	j->verdict->identity[0] = '\0';
 	return store_verdict(j, e);
 }
@@ -692,7 +439,7 @@ judge_commit(struct worker *w, const struct judge_request *r,
 		.sandbox = w->sandbox,
 		.commands = w->desk->commands,
 		.runner = &runner };
-	open_cache(w);
+	judge_open_cache(w);
 	code = judge(&j, e);
 	if (code == ERR_OK && j.verdict->state == GATE_PASSED)
 		cache_file_save(w->cache_file, w->cache, j.tree);
