@@ -7,8 +7,7 @@
 const char *
 daemon_token(const char *fields)
 {
-	return daemon_text(daemon_api("POST", "/tokens", fields, 201),
-	    "token");
+	return daemon_text(daemon_api("POST", "/tokens", fields, 201), "token");
 }
 
 const char *
