@@ -172,8 +172,7 @@ check_places(const struct gate_places *p, const char *bundle, struct err *e)
 			    "bundle %s: %s and %s would both be %s, which "
 			    "cannot be tested with gate.test.scope bundle; rename "
 			    "one, or give its folder another \"to\" in paths",
-			    bundle,
-			    p->items[i - 1].path, p->items[i].path,
+			    bundle, p->items[i - 1].path, p->items[i].path,
 			    p->items[i].placed);
 	}
 	return ERR_OK;

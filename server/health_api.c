@@ -16,6 +16,7 @@ health_api_ready(struct request *r)
 	json_t *reasons = service_reasons(r->service);
 	bool ready = json_array_size(reasons) == 0;
 
+	r->soon = true;
 	reply_json(r, ready ? 200 : 503,
 	    json_pack("{s:b, s:o}", "ready", ready, "reasons", reasons));
 }

@@ -39,7 +39,7 @@ finish(struct request *r, unsigned int status, const char *type,
 	if (status == 405)
 		header(response, "Allow", r->match->allow);
 	if (status == 503)
-		header(response, "Retry-After", "5");
+		header(response, "Retry-After", r->soon ? "1" : "5");
 	if (r->closing)
 		header(response, "Connection", "close");
 	reply_with(r, status, response);

@@ -757,6 +757,7 @@ says_how_it_is(void **state)
 	site_start(&s);
 	site_get(&s, NULL, "/readyz", &r);
 	assert_int_equal(r.status, 503);
+	expect_header(&r, "Retry-After", "1");
 	assert_non_null(strstr(r.body, "no bundle is assigned yet"));
 	wire_reply_clear(&r);
 	site_assign(&s, "default", "main", "one", 3);
