@@ -166,8 +166,8 @@ check_path(const struct reading *r, const struct value *at,
 
 	base = base != NULL ? base + 1 : p->from;
 	if (!definition_exists(r->tree, p->from))
-		spec_fault(r->faults, at, "\"%s\": no such file or folder",
-		    p->from);
+		spec_fault(r->faults, at,
+		    "paths: \"%s\": no such file or folder", p->from);
 	else if (tree_find(r->tree, p->from) != NULL && p->to[0] == '\0')
 		spec_fault(r->faults, at,
 		    "\"%s\" is a file: to has to name a file as well", p->from);

@@ -45,6 +45,28 @@ is_entrypoint(const char *text)
 	    strlen(text) <= DEFINITION_ENTRYPOINT_MAX;
 }
 
+/* As Rego writes it; no package begins with a name that has a dot. */
+static bool
+has_dots_alone(const char *text)
+{
+	return strchr(text, '.') != NULL && strchr(text, '/') == NULL;
+}
+
+static void
+suggest_slashes(const struct reading *r, const struct value *at,
+    const char *text)
+{
+	bool data = strncmp(text, "data.", strlen("data.")) == 0;
+	AUTO_STR better = mem_strdup(data ? text + strlen("data.") : text);
+
+	for (char *s = better; *s != '\0'; s++) {
+		if (*s == '.')
+			*s = '/';
+	}
+	spec_fault(r->faults, at, "\"%s\" is no entrypoint: write %s", text,
+	    better);
+}
+
 static void
 check_entrypoints(const struct reading *r, const struct value *at,
     const struct definition_compile *c)
@@ -60,6 +82,8 @@ check_entrypoints(const struct reading *r, const struct value *at,
 			    "with \"/\" between, as in authz/allow, in at most "
 			    "%d bytes",
 			    text, DEFINITION_ENTRYPOINT_MAX);
+		else if (has_dots_alone(text))
+			suggest_slashes(r, here, text);
 		else if (c->optimize > 0 && strchr(text, '/') == NULL)
 			spec_fault(r->faults, here,
 			    "\"%s\" names no rule, which optimize needs: write "
@@ -102,15 +126,16 @@ definition_check_compile(const struct reading *r, const struct value *item,
 					     : "");
 	if (c->prune_unused && c->target == TARGET_REGO)
 		spec_fault(r->faults, definition_at(at, "prune_unused"),
-		    "changes nothing with target rego; remove it");
+		    "prune_unused changes nothing with target rego; remove it");
 	if (c->wasm_include_print && c->target != TARGET_WASM)
 		spec_fault(r->faults, definition_at(at, "wasm_include_print"),
-		    "is for target wasm");
+		    "wasm_include_print is for target wasm");
 	if (c->partial_namespace == NULL)
 		return;
 	if (c->optimize == 0)
 		spec_fault(r->faults, definition_at(at, "partial_namespace"),
-		    "changes nothing without optimize; remove it");
+		    "partial_namespace changes nothing without optimize; "
+		    "remove it");
 	else if (!is_namespace(c->partial_namespace))
 		spec_fault(r->faults, definition_at(at, "partial_namespace"),
 		    "\"%s\": only letters, digits, \"_\" and \"-\"",
@@ -145,6 +170,14 @@ check_capabilities_file(const struct reading *r, const struct value *at,
 		    path);
 }
 
+static bool
+lacks_v(const char *version)
+{
+	AUTO_STR whole = mem_printf("v%s", version);
+
+	return definition_capabilities_is_version(whole);
+}
+
 void
 definition_check_capabilities(const struct reading *r, const struct value *at,
     char **capabilities)
@@ -153,7 +186,11 @@ definition_check_capabilities(const struct reading *r, const struct value *at,
 
 	if (*capabilities == NULL)
 		return;
-	if (!definition_capabilities_is_version(*capabilities))
+	if (lacks_v(*capabilities) &&
+	    !definition_exists(r->tree, *capabilities))
+		spec_fault(r->faults, at, "\"%s\": write v%s", *capabilities,
+		    *capabilities);
+	else if (!definition_capabilities_is_version(*capabilities))
 		definition_check_argument(r, at, capabilities);
 	if (r->faults->count > faults)
 		return;

@@ -69,14 +69,12 @@ static enum err_code
 refused(const struct child_result *c, const char *command, struct err *e)
 {
 	const struct buf *text = c->err.len > 0 ? &c->err : &c->out;
-	const char *usage = text->len > 0 ? strstr(text->data, "\nUsage:\n")
-					  : NULL;
+	size_t len = text->len > 0 ? report_before_usage(text->data, text->len)
+				   : 0;
 	AUTO_BUF said = { 0 };
 
 	buf_init(&said, ENGINE_TEXT_MAX + 8);
-	report_text(&said, text->data,
-	    usage != NULL ? (size_t)(usage - text->data) : text->len,
-	    ERR_TEXT_MAX);
+	report_text(&said, text->data, len, ERR_TEXT_MAX);
 	return err_set(e, ERR_INVALID, "opa %s: %s", command,
 	    said.len > 0 ? said.data : "it does not say why");
 }

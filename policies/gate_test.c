@@ -331,8 +331,9 @@ gate_stage_coverage(struct gate_run *r)
 		return state;
 	(void)gate_end(r, GATE_FAILED,
 	    "the tests cover %.1f %% of the lines, %lld %% are asked for; "
-	    "least covered: ",
+	    "least covered:",
 	    r->coverage.percent, (long long)r->coverage_min);
+	buf_add_char(&r->reason, ' ');
 	coverage_name(&r->reason, &r->coverage, NAMED_FILES);
 	return GATE_FAILED;
 }

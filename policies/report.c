@@ -7,6 +7,7 @@
 #include "core/base64.h"
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "policies/definition.h"
 
 static bool
 is_space(char c)
@@ -451,6 +452,29 @@ one_error(struct buf *out, const json_t *j)
 	add_line(out, line);
 }
 
+size_t
+report_before_usage(const char *text, size_t len)
+{
+	static const char usage[] = "\nUsage:\n";
+	const char *end = memmem(text, len, usage, sizeof usage - 1);
+
+	return end != NULL ? (size_t)(end - text) : len;
+}
+
+static void
+plain_errors(struct buf *out, const char *text, size_t len)
+{
+	AUTO_STR plain =
+	    clean(text, report_before_usage(text, len), GATE_REASON_MAX / 2);
+
+	add_line(out, plain);
+	if (strstr(plain, "\"--capabilities\" flag") != NULL)
+		add_line(out,
+		    "capabilities in " DEFINITION_FILE " has to be a version "
+		    "that this opa has (opa capabilities lists them), or a "
+		    "file of the repository");
+}
+
 void
 report_errors(struct buf *out, const char *text, size_t len)
 {
@@ -458,11 +482,8 @@ report_errors(struct buf *out, const char *text, size_t len)
 	const json_t *errors = json_object_get(all, "errors");
 	size_t count = json_array_size(errors);
 
-	if (count == 0) {
-		AUTO_STR plain = clean(text, len, GATE_REASON_MAX / 2);
-
-		add_line(out, plain);
-	}
+	if (count == 0)
+		plain_errors(out, text, len);
 	for (size_t i = 0; i < count && i < REPORT_ERRORS_MAX; i++)
 		one_error(out, json_array_get(errors, i));
 	if (count > REPORT_ERRORS_MAX)

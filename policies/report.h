@@ -63,9 +63,13 @@ void coverage_name(struct buf *out, struct coverage *c, size_t max);
 
 /* Appends what `opa check --format json` put on stderr, one line each:
  * "infra/s3.rego:12:3: rego_parse_error: unexpected token". A line that is in
- * out already is not added again. Text that is no such JSON is appended as
- * it is. */
+ * out already is not added again. Text that is no such JSON is appended
+ * up to opa's usage; where it is about capabilities, with advice. */
 void report_errors(struct buf *out, const char *text, size_t len);
+
+/* Length of text up to the list of its flags that opa prints below an error
+ * about one of them. */
+size_t report_before_usage(const char *text, size_t len);
 
 /* Appends text that a child wrote, at most max bytes of it and then an
  * ellipsis, white space at both ends left out. */

@@ -199,6 +199,23 @@ errors_are_told_once(void **state)
 }
 
 static void
+usage_is_left_out(void **state)
+{
+	static const char text[] =
+	    "Error: invalid argument \"v9.4.0\" for \"--capabilities\" flag: "
+	    "no such file\nUsage:\n  opa check <path> [flags]\n";
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	report_errors(&b, text, sizeof text - 1);
+	assert_non_null(strstr(b.data, "\"--capabilities\" flag: no such"));
+	assert_non_null(strstr(b.data, "capabilities in edict.yaml"));
+	assert_null(strstr(b.data, "opa check <path>"));
+	buf_clear(&b);
+}
+
+static void
 coverage_adds_up(void **state)
 {
 	static const char one[] =
@@ -237,6 +254,7 @@ main(void)
 		cmocka_unit_test(odd_fields_are_survived),
 		cmocka_unit_test(texts_are_made_fit),
 		cmocka_unit_test(errors_are_told_once),
+		cmocka_unit_test(usage_is_left_out),
 		cmocka_unit_test(coverage_adds_up),
 	};
 
