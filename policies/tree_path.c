@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/buf.h"
 #include "core/mem.h"
 #include "core/order.h"
 #include "core/utf8.h"
@@ -65,10 +66,46 @@ segments_fault(const char *path)
 	}
 }
 
+static void
+show_character(struct buf *out, uint32_t c)
+{
+	char one[UTF8_CHARACTER_MAX];
+
+	if (c == '\n')
+		buf_add_str(out, "\\n");
+	else if (c == '\t')
+		buf_add_str(out, "\\t");
+	else if (utf8_is_control(c))
+		buf_printf(out, "\\x%02x", (unsigned int)c);
+	else
+		buf_add(out, one, utf8_put(one, c));
+}
+
+/* Control characters as they are written in C: they are what is wrong. */
+static char *
+show_path(const char *path, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)path;
+	const unsigned char *end = p + len;
+	AUTO_BUF out = { 0 };
+
+	buf_init(&out, SHOWN_MAX + 16);
+	while (p < end && out.len < SHOWN_MAX) {
+		uint32_t c = utf8_next(&p, end);
+
+		if (c == 0) {
+			c = 0xfffd;
+			p++;
+		}
+		show_character(&out, c);
+	}
+	return buf_steal(&out, NULL);
+}
+
 static enum err_code
 refuse_path(const char *path, size_t len, const char *fault, struct err *e)
 {
-	AUTO_STR shown = utf8_clean(path, len, SHOWN_MAX);
+	AUTO_STR shown = show_path(path, len);
 
 	return err_set(e, ERR_INVALID,
 	    "\"%s\": the path %s; rename it (git mv) and commit again", shown,
