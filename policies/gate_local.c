@@ -211,7 +211,9 @@ run_local(void *ctx, struct child_result *out, const struct gate_tool *tool,
 	};
 
 	if (tool->command != NULL && l->command == NULL)
-		return err_set(e, ERR_DENIED, "no command %s is allowed here",
+		return err_set(e, ERR_DENIED,
+		    "no command %s is allowed here; a server "
+		    "allows those of gate.commands in server.yaml",
 		    tool->command);
 	if (tool->command != NULL)
 		TRY(l->command(l->arg, tool->command, &p, e));

@@ -413,7 +413,8 @@ repo_resolve(struct repo *r, const char *rev, char out[TREE_ID_SIZE],
 	rc = git_revparse_single(&named, r->git, rev);
 	if (rc == GIT_ENOTFOUND)
 		return err_set(e, ERR_NOT_FOUND,
-		    "no commit \"%s\" in this repository; see: edict log",
+		    "no commit \"%s\" in this repository; see: git log "
+		    "(on a server: edict log)",
 		    shown);
 	if (rc == GIT_EAMBIGUOUS)
 		return err_set(e, ERR_INVALID,

@@ -201,8 +201,11 @@ perform(struct client *c, const char *method, const char *path,
 	if (answer->overflow)
 		return buf_check(answer, c->url, e);
 	if (n != CURLE_OK)
-		return err_set(e, ERR_UNAVAILABLE, "%s: %s", c->url,
-		    curl_easy_strerror(n));
+		return err_set(e, ERR_UNAVAILABLE, "%s: %s%s", c->url,
+		    curl_easy_strerror(n),
+		    n == CURLE_COULDNT_CONNECT
+			? "; is edict serve running there?"
+			: "");
 	(void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, status);
 	return ERR_OK;
 }

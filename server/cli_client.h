@@ -20,16 +20,19 @@ enum {
 };
 
 /* To be put into the option tables of commands that talk to a server. */
-#define CLIENT_OPTIONS                                                      \
-	{ "server", 0, "URL", "the server; or EDICT_SERVER" },              \
-	    { "token-file", 0, "FILE", "its admin token; or EDICT_TOKEN" }, \
-	    { "ca-file", 0, "FILE", "certificate authorities for https" },  \
-	    { "data-dir", 0, "DIR",                                         \
-		    "on the server's own machine: its folder" },            \
-	{                                                                   \
-		"json", 0, NULL,                                            \
-		    "print what the server answered, for machines"          \
+#define CLIENT_ACCESS_OPTIONS                                              \
+	{ "token-file", 0, "FILE",                                         \
+		"admin or operator token; or EDICT_TOKEN" },               \
+	    { "ca-file", 0, "FILE", "certificate authorities for https" }, \
+	{                                                                  \
+		"json", 0, NULL,                                           \
+		    "print what the server answered, for machines"         \
 	}
+#define CLIENT_OPTIONS                                           \
+	{ "server", 0, "URL", "the server; or EDICT_SERVER" },   \
+	    { "data-dir", 0, "DIR",                              \
+		    "on the server's own machine: its folder" }, \
+	    CLIENT_ACCESS_OPTIONS
 
 struct client;
 

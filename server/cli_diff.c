@@ -16,7 +16,9 @@ static const struct cli_option diff_options[] = {
 	{ "repo", 0, "DIR", "where the commits are; default: here" },
 	{ "exit-code", 0, NULL, "end with status 1 when they differ" },
 	CLI_COMMIT_OPTIONS,
-	CLIENT_OPTIONS,
+	{ "server", 0, "URL", "compare what this server stores" },
+	{ "data-dir", 0, "DIR", "the same, on the server's own machine" },
+	CLIENT_ACCESS_OPTIONS,
 	{ 0 },
 };
 
@@ -165,7 +167,8 @@ const struct cli_command cli_diff = {
 	    "removed or changed. A rule has changed when its words have:\n"
 	    "comments and layout do not count, and one that moved to another\n"
 	    "file is the same. A and B are bundle files or commits; with\n"
-	    "--server or --data-dir they are revisions that a server stores.\n"
+	    "--server or --data-dir they are revisions that a server stores;\n"
+	    "EDICT_SERVER and EDICT_DATA_DIR do not make it ask one.\n"
 	    "Values of data are shortened, long lists are cut and counted.\n"
 	    "\n"
 	    "  edict diff old.tar.gz new.tar.gz\n"

@@ -46,13 +46,13 @@ print_anonymous(const json_t *cluster, const json_t *a)
 
 	if (table_number(n, "credentials") == 0)
 		return;
-	(void)printf("\n%s, %s: engines without a name asked %lld times having "
-		     "it, %lld times\nhaving something else, %lld times having "
-		     "nothing\n",
-	    table_string(cluster, "name"), table_string(a, "bundle"),
-	    (long long)table_number(n, "current"),
-	    (long long)table_number(n, "other"),
-	    (long long)table_number(n, "none"));
+	(void)
+	    printf("\n%s, %s: requests of engines without a name: %lld having "
+		   "it, %lld having\nsomething else, %lld having nothing\n",
+		table_string(cluster, "name"), table_string(a, "bundle"),
+		(long long)table_number(n, "current"),
+		(long long)table_number(n, "other"),
+		(long long)table_number(n, "none"));
 }
 
 static void
@@ -61,11 +61,11 @@ print_regressed(const json_t *cluster, const json_t *a)
 	int64_t n = table_number(json_object_get(a, "engines"), "regressed");
 
 	if (n > 0)
-		(void)
-		    printf("\n%s, %s: %lld engines went back to something "
-			   "older by themselves;\nsee edict status --engines\n",
-			table_string(cluster, "name"),
-			table_string(a, "bundle"), (long long)n);
+		(void)printf("\n%s, %s: %lld engine%s went back to something "
+			     "older by %s;\nsee edict status --engines\n",
+		    table_string(cluster, "name"), table_string(a, "bundle"),
+		    (long long)n, n == 1 ? "" : "s",
+		    n == 1 ? "itself" : "themselves");
 }
 
 void
@@ -158,9 +158,10 @@ print_sent(const json_t *b)
 	AUTO_STR age = table_age(table_string(sent, "since"));
 	const char *retry = table_string(b, "retry_at");
 
-	(void)printf("  was sent %.12s %lld times in %s, and does not have it",
+	(void)printf("  was sent %.12s %lld time%s in %s, and does not have it",
 	    revision != NULL ? revision : "another bundle",
-	    (long long)table_number(sent, "times"), age);
+	    (long long)table_number(sent, "times"),
+	    table_number(sent, "times") == 1 ? "" : "s", age);
 	if (retry != NULL)
 		(void)printf(";\n  again after %s", retry);
 	(void)printf("\n");

@@ -151,7 +151,7 @@ man(int argc, char **argv)
 	}
 	(void)printf(".SH ENVIRONMENT\n"
 		     ".TP\n\\fBEDICT_SERVER\\fR, \\fBEDICT_TOKEN\\fR\n"
-		     "The server and its admin token.\n"
+		     "The server and an admin or operator token.\n"
 		     ".TP\n\\fBEDICT_DATA_DIR\\fR\n"
 		     "On the server's own machine: its folder.\n"
 		     ".TP\n\\fBEDICT_OPA\\fR\nThe engine's program.\n"

@@ -287,6 +287,18 @@ print_tests(const struct verdict *v, bool all)
 		table_free(t);
 }
 
+/* Nothing where the engine was not asked. */
+static void
+print_means(const struct verdict *v)
+{
+	if (v->engine == NULL || v->engine[0] == '\0')
+		return;
+	(void)printf("\nengine %s", v->engine);
+	if (v->sandbox != NULL && v->sandbox[0] != '\0')
+		(void)printf(", sandbox %s", v->sandbox);
+	(void)printf("; settings: a server's defaults\n");
+}
+
 static void
 print_verdict(const struct verdict *v, bool all)
 {
@@ -301,9 +313,7 @@ print_verdict(const struct verdict *v, bool all)
 	(void)printf("\n");
 	table_text(v->reason, 2, 60);
 	print_tests(v, all);
-	(void)printf("\nengine %s, sandbox %s; settings: a server's defaults\n",
-	    v->engine != NULL ? v->engine : "-",
-	    v->sandbox != NULL ? v->sandbox : "-");
+	print_means(v);
 }
 
 static int

@@ -263,11 +263,29 @@ show_log(int argc, char **argv)
 
 /* ---- show ---- */
 
+/* Only what is known: opa may have run no test, or not at all. */
+static void
+print_run(const json_t *v)
+{
+	const json_t *tests = json_object_get(v, "tests");
+	const char *engine = table_string(v, "engine");
+
+	if (engine == NULL || engine[0] == '\0')
+		return;
+	if (table_number(tests, "total") > 0)
+		(void)printf("tests    %lld of %lld passed, ",
+		    (long long)table_number(tests, "passed"),
+		    (long long)table_number(tests, "total"));
+	else
+		(void)printf("tests    none, ");
+	(void)printf("in %lld ms, by opa %s\n",
+	    (long long)table_number(v, "duration_ms"), engine);
+}
+
 static void
 print_facts(const json_t *c)
 {
 	const json_t *v = json_object_get(c, "verdict");
-	const json_t *tests = json_object_get(v, "tests");
 	const json_t *coverage = json_object_get(v, "coverage");
 	const char *state = table_string(v, "state");
 
@@ -284,12 +302,7 @@ print_facts(const json_t *c)
 	(void)printf("\n");
 	if (state == NULL)
 		return;
-	(void)printf("tests    %lld of %lld passed, in %lld ms, by opa %s\n",
-	    (long long)table_number(tests, "passed"),
-	    (long long)table_number(tests, "total"),
-	    (long long)table_number(v, "duration_ms"),
-	    table_string(v, "engine") != NULL ? table_string(v, "engine")
-					      : "-");
+	print_run(v);
 	if (json_is_number(coverage))
 		(void)printf("coverage %.1f %%\n", json_number_value(coverage));
 	if (table_string(v, "reason") != NULL)

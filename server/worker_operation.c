@@ -81,9 +81,11 @@ judged(struct worker *w, const struct store_operation *op, bool again,
 	TRY(judge_commit(w, &r, &state, reason, e));
 	if (state != GATE_PASSED && r.operation != 0)
 		return err_set(e, ERR_CONFLICT,
-		    "commit %.12s of %s may not be served, its verdict is %s: "
-		    "%s",
-		    commit, w->conf->name, gate_state_name(state), reason);
+		    "commit %.12s of %s may not be served, its verdict is %s "
+		    "(see: edict show %.12s; to test it again: edict retest "
+		    "%.12s): %s",
+		    commit, w->conf->name, gate_state_name(state), commit,
+		    commit, reason);
 	return ERR_OK;
 }
 
