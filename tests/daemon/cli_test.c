@@ -204,6 +204,15 @@ SCENARIO(commands_show_what_there_is)
 		       "log",
 	    daemon_url(), daemon_engine());
 	assert_int_equal(s.status, 1);
+	s = daemon_try("EDICT_TOKEN=x edict log --server http://127.0.0.1:1");
+	assert_int_equal(s.status, 1);
+	assert_non_null(strstr(s.text, "is edict serve running there?"));
+	/* Where opa was not asked, nothing is said of it. */
+	s = daemon_try("mkdir odd && printf 'x: [' > odd/edict.yaml && "
+		       "edict check odd");
+	assert_int_equal(s.status, 1);
+	assert_non_null(strstr(s.text, "failed (definition)"));
+	assert_null(strstr(s.text, "engine"));
 	/* Two servers do not share a folder. */
 	s = daemon_try("edict serve --repo remote.git --data-dir data "
 		       "--listen 127.0.0.1:0");

@@ -304,6 +304,8 @@ SCENARIO(a_long_reason_ends_the_operation)
 	s = daemon_try("edict rollback main --to %s --reason 'a mistake'", bad);
 	assert_int_equal(s.status, 1);
 	assert_non_null(strstr(s.text, "may not be served"));
+	assert_non_null(strstr(s.text,
+	    daemon_printf("edict retest %.12s", bad)));
 	next = daemon_commit("Next", { "a.rego", "package a\n\nx := 2\n" });
 	daemon_wait_served(next);
 }
