@@ -68,15 +68,27 @@ shape_of(const char *text, size_t len)
 static size_t
 line_len(const char *text)
 {
-	const char *end = strchr(text, '\n');
+	size_t len = 0;
 
-	return end != NULL ? (size_t)(end - text) + 1 : strlen(text);
+	while (text[len] != '\0' && text[len] != '\n')
+		len++;
+	return text[len] == '\n' ? len + 1 : len;
+}
+
+static size_t
+count_tabs(const char *text)
+{
+	size_t tabs = 0;
+
+	while (text[tabs] == '\t')
+		tabs++;
+	return tabs;
 }
 
 static bool
 begins_not(const char *text, size_t *indent)
 {
-	*indent = strspn(text, "\t");
+	*indent = count_tabs(text);
 	return *indent > 0 && strncmp(text + *indent, "not ", 4) == 0;
 }
 
@@ -87,7 +99,7 @@ statement_len(const char *text, size_t indent)
 	size_t len = line_len(text);
 
 	while (text[len] != '\0') {
-		size_t tabs = strspn(text + len, "\t");
+		size_t tabs = count_tabs(text + len);
 
 		if (tabs < indent ||
 		    (tabs == indent && strchr("])}", text[len + tabs]) == NULL))

@@ -148,19 +148,21 @@ read_line(struct jws_file *out, char *line, size_t len, size_t i, struct err *e)
 }
 
 static size_t
-count_lines(const char *text)
+count_lines(const char *text, size_t len)
 {
 	size_t count = 0;
 
-	for (; *text != '\0'; text = strchr(text, '\n') + 1)
-		count++;
+	for (size_t i = 0; i < len; i++)
+		count += text[i] == '\n';
 	return count;
 }
 
+/* The text ends with a line break. */
 static enum err_code
-read_lines(struct keeper_list *l, struct err *e)
+read_lines(struct keeper_list *l, size_t text_len, struct err *e)
 {
-	size_t count = count_lines(l->text);
+	const char *end = l->text + text_len;
+	size_t count = count_lines(l->text, text_len);
 	bool manifest = false;
 	char *line = l->text;
 
@@ -170,7 +172,8 @@ read_lines(struct keeper_list *l, struct err *e)
 	l->files = mem_array(count, sizeof *l->files);
 	for (size_t i = 0; i < count; i++) {
 		struct jws_file *file = &l->files[i];
-		size_t len = strcspn(line, "\n");
+		char *line_end = memchr(line, '\n', (size_t)(end - line));
+		size_t len = (size_t)(line_end - line);
 
 		line[len] = '\0';
 		TRY(read_line(file, line, len, i, e));
@@ -194,5 +197,5 @@ keeper_list_read(struct keeper_list *out, int fd, struct err *e)
 	size_t len;
 
 	TRY(copy_text(out, &len, fd, e));
-	return read_lines(out, e);
+	return read_lines(out, len, e);
 }
