@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* With _FORTIFY_SOURCE and clang, glibc makes macros of these. */
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy stpcpy strcat strncpy strncat
 #pragma GCC poison sprintf vsprintf gets
 #pragma GCC poison strtok atoi atol atoll atof
