@@ -436,8 +436,8 @@ SCENARIO(what_changed_is_seen)
 SCENARIO(a_restart_remembers)
 {
 	static const char *const damage[] = { "true",
-		"printf x | dd of=data/repos/policies/cache bs=1 seek=150 "
-		"conv=notrunc 2> dd.log",
+		("printf x | dd of=data/repos/policies/cache bs=1 seek=150 "
+		 "conv=notrunc 2> dd.log"),
 		"echo something else > data/repos/policies/cache",
 		"rm data/repos/policies/cache" };
 	static const char *const says[] = { "cache.read blobs=3 ",
