@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "core/text.h"
+
 enum {
 	HIGH_FIRST = 0xd800, /* the first half of a pair */
 	LOW_FIRST = 0xdc00,
@@ -13,18 +15,6 @@ enum {
 static const char letters[] = "\"\\bfnrt/";
 static const char meanings[] = "\"\\\b\f\n\r\t/";
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool
 read_unicode(uint32_t *out, const char *text, size_t len)
 {
@@ -32,7 +22,7 @@ read_unicode(uint32_t *out, const char *text, size_t len)
 	if (len < UNICODE_SIZE || text[0] != '\\' || text[1] != 'u')
 		return false;
 	for (size_t i = 2; i < UNICODE_SIZE; i++) {
-		int digit = hex_digit(text[i]);
+		int digit = text_hex_digit(text[i]);
 
 		if (digit < 0)
 			return false;

@@ -9,6 +9,9 @@
 
 bool text_ends_with(const char *text, const char *end);
 
+/* What a hex digit of either case stands for, or -1. */
+int text_hex_digit(char c);
+
 /* Exactly len lower-case hex digits? */
 bool text_is_hex(const char *text, size_t len);
 

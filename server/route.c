@@ -5,20 +5,9 @@
 #include <string.h>
 
 #include "core/spec.h"
+#include "core/text.h"
 #include "core/utf8.h"
 #include "core/value.h"
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 static bool
 is_text(const char *text, size_t len)
@@ -44,8 +33,8 @@ route_decode(char *out, size_t size, const char *in, size_t len)
 		if (used + 1 >= size)
 			return false;
 		if (c == '%') {
-			int high = i + 2 < len ? hex_digit(in[i + 1]) : -1;
-			int low = i + 2 < len ? hex_digit(in[i + 2]) : -1;
+			int high = i + 2 < len ? text_hex_digit(in[i + 1]) : -1;
+			int low = i + 2 < len ? text_hex_digit(in[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return false;
