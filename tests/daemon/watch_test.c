@@ -301,10 +301,12 @@ static bool
 is_joined(void *arg)
 {
 	(void)arg;
-	/* The folder of a join goes last; one of a fetch may be there, too. */
+	/* The folder of a join goes last; a fetch that found nothing leaves an
+	 * empty one for the next. */
 	return packs() <= 2 &&
-	    strcmp(daemon_sh("ls data/repos/remote/incoming | wc -l"), "0") ==
-	    0;
+	    strcmp(daemon_sh("find data/repos/remote/incoming -mindepth 2 |\n"
+			     "wc -l"),
+		"0") == 0;
 }
 
 /* As many packs as many fetches leave, without the fetches. */
