@@ -123,6 +123,12 @@ static const char *const migrations[STORE_VERSION] = {
 	" DEFAULT 'edict';"
 	"UPDATE tokens SET clusters = '[\"' || cluster || '\"]'"
 	" WHERE cluster <> '';",
+	/* Retention: when a verdict's report was cut down to its summary (0:
+	 * it is whole), when an artifact was last seen in use, and what came
+	 * of an operation. */
+	"ALTER TABLE verdicts ADD COLUMN cut_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE artifacts ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE operations ADD COLUMN result TEXT;",
 };
 
 static enum err_code

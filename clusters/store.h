@@ -21,7 +21,7 @@
 #include "core/err.h"
 
 enum {
-	STORE_VERSION = 4,  /* of the schema */
+	STORE_VERSION = 5,  /* of the schema */
 	STORE_ID_SIZE = 41, /* a commit id and NUL */
 	STORE_DIGEST_SIZE = 65,
 	STORE_NAME_SIZE = 64,

@@ -57,10 +57,13 @@ test_newer_schema_is_refused(void **state)
 	assert_int_equal(try_open(&w, &e), ERR_UNSUPPORTED);
 	assert_non_null(strstr(e.text, "made by a newer edict"));
 	assert_int_equal(store_open_read(&reader, w.dir, &e), ERR_UNSUPPORTED);
-	tamper(&w, "PRAGMA user_version = 4");
+	tamper(&w, "PRAGMA user_version = 5");
 	assert_int_equal(try_open(&w, &e), ERR_OK);
 	/* An older one is brought up to date, for writers; readers wait. */
 	tamper(&w,
+	    "ALTER TABLE verdicts DROP COLUMN cut_ms;"
+	    "ALTER TABLE artifacts DROP COLUMN used_ms;"
+	    "ALTER TABLE operations DROP COLUMN result;"
 	    "ALTER TABLE tokens DROP COLUMN clusters;"
 	    "ALTER TABLE tokens DROP COLUMN bundles;"
 	    "ALTER TABLE tokens DROP COLUMN created_by;"
