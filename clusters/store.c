@@ -128,7 +128,26 @@ static const char *const migrations[STORE_VERSION] = {
 	 * of an operation. */
 	"ALTER TABLE verdicts ADD COLUMN cut_ms INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE artifacts ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;"
-	"ALTER TABLE operations ADD COLUMN result TEXT;",
+	"ALTER TABLE operations ADD COLUMN result TEXT;"
+	/* The discovery bundle that a cluster's engines get. */
+	"CREATE TABLE discoveries ("
+	" cluster TEXT PRIMARY KEY REFERENCES clusters(name),"
+	" revision TEXT NOT NULL, sha256 TEXT NOT NULL,"
+	" content_sha256 TEXT NOT NULL, key_id TEXT NOT NULL,"
+	" size INTEGER NOT NULL, at_ms INTEGER NOT NULL);"
+	/* until: a held one follows again from the first passing commit after
+	 * this one. What is forced has no passing verdict. */
+	"ALTER TABLE assignments ADD COLUMN until TEXT;"
+	"ALTER TABLE assignments ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE operations ADD COLUMN bundles TEXT;"
+	"ALTER TABLE operations ADD COLUMN until_next INTEGER NOT NULL"
+	" DEFAULT 0;"
+	"ALTER TABLE operations ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;"
+	/* Last serials of what an operator removed: should it come back, it
+	 * goes on from there. */
+	"CREATE TABLE removed ("
+	" cluster TEXT NOT NULL, bundle TEXT NOT NULL, serial INTEGER NOT NULL,"
+	" PRIMARY KEY (cluster, bundle));",
 };
 
 static enum err_code
