@@ -147,7 +147,22 @@ static const char *const migrations[STORE_VERSION] = {
 	 * goes on from there. */
 	"CREATE TABLE removed ("
 	" cluster TEXT NOT NULL, bundle TEXT NOT NULL, serial INTEGER NOT NULL,"
-	" PRIMARY KEY (cluster, bundle));",
+	" PRIMARY KEY (cluster, bundle));"
+	/* Which bundles load together, as the real engine said (the newest
+	 * answer counts), and those it is to be asked about. What a bundle
+	 * gave up, until engines have noticed. What an operation waits for. */
+	"CREATE TABLE sets ("
+	" digest TEXT NOT NULL, engine TEXT NOT NULL, state TEXT NOT NULL,"
+	" reason TEXT, at_ms INTEGER NOT NULL,"
+	" PRIMARY KEY (digest, engine));"
+	"CREATE TABLE sets_wanted ("
+	" digest TEXT PRIMARY KEY, members TEXT NOT NULL,"
+	" state TEXT NOT NULL, reason TEXT, at_ms INTEGER NOT NULL);"
+	"CREATE TABLE given_roots ("
+	" cluster TEXT NOT NULL, bundle TEXT NOT NULL, root TEXT NOT NULL,"
+	" serial INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+	" PRIMARY KEY (cluster, bundle, root));"
+	"ALTER TABLE operations ADD COLUMN waits TEXT;",
 };
 
 static enum err_code
