@@ -179,8 +179,9 @@ artifact_is_whole(const struct desk *d, const struct store_artifact *stored)
 	return is_there(path, stored->sha256, (size_t)stored->size);
 }
 
-static enum err_code
-put(char *path, const char *sha256, const struct buf *data, struct err *e)
+enum err_code
+artifact_put(char *path, const char *sha256, const struct buf *data,
+    struct err *e)
 {
 	char *slash = strrchr(path, '/');
 	enum err_code code;
@@ -219,8 +220,8 @@ keep(json_t **out, const struct desk *d, const struct artifact *a,
 	AUTO_STR content_path =
 	    store_content_path(d->conf->data_dir, content_sha256);
 
-	TRY(put(content_path, content_sha256, &a->content, e));
-	TRY(put(path, sha256, &a->signed_bytes, e));
+	TRY(artifact_put(content_path, content_sha256, &a->content, e));
+	TRY(artifact_put(path, sha256, &a->signed_bytes, e));
 	*out = json_pack("{s:s,s:I,s:s,s:s}", "sha256", sha256, "size",
 	    (json_int_t)a->signed_bytes.len, "key", a->key_id, "content_sha256",
 	    content_sha256);

@@ -15,6 +15,11 @@ enum err_code artifact_build(json_t **out, struct desk *d,
     const struct gate_job *job, const struct bundle *b,
     const struct bundle_means *means, struct err *e) MUST_CHECK;
 
+/* Writes a file that is named by the SHA-256 of its bytes, and its folder,
+ * durably; nothing when it is there. path is left as it was. */
+enum err_code artifact_put(char *path, const char *sha256,
+    const struct buf *data, struct err *e) MUST_CHECK;
+
 /* The file that engines get for it is there, and is what was stored. */
 bool artifact_is_whole(const struct desk *d,
     const struct store_artifact *stored);
