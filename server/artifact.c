@@ -72,7 +72,7 @@ sign(struct desk *d, struct artifact *a, const struct bundle *b,
     const struct bundle_means *means, struct err *e)
 {
 	struct jws_file *files = bundle_jws_files(b);
-	enum err_code code = keeper_sign(d->keeper, &a->jws, &a->key_id,
+	enum err_code code = keeper_sign(d->keeper, &a->jws, &a->key_id, NULL,
 	    b->name, b->revision, files, b->count, e);
 
 	mem_free(files);

@@ -81,21 +81,41 @@ import_key(const char *dir, const struct conf_key *k, struct err *e)
 	explicit_bzero(text.data, text.len);
 	if (code != ERR_OK)
 		return code;
-	return key_ring_add(dir, key, false, e);
+	return key_ring_add(dir, key, KEY_BUNDLE, e);
 }
 
+/* Named by the month, as people name keys that they rotate. */
 static enum err_code
-make_key(const char *dir, struct err *e)
+make_key(const char *dir, const struct key_ring *ring, enum key_kind kind,
+    const char *prefix, enum key_algorithm algorithm, struct err *e)
 {
 	AUTO(key, key) = NULL;
 	char stamp[CLOCK_TEXT_SIZE];
 
-	/* Named by the month, as people name keys that they rotate. */
 	clock_text(stamp, clock_now_ms());
 	stamp[7] = '\0';
-	TRY(key_generate(&key, stamp, KEY_RS256, e));
-	TRY(key_ring_add(dir, key, true, e));
-	log_info("key.made", "id=%s algorithm=RS256", stamp);
+	AUTO_STR id = mem_printf("%s%s", prefix, stamp);
+	for (int n = 2; key_ring_find(ring, id) != NULL; n++) {
+		mem_free(id);
+		id = mem_printf("%s%s-%d", prefix, stamp, n);
+	}
+	TRY(key_generate(&key, id, algorithm, e));
+	TRY(key_ring_add(dir, key, kind, e));
+	log_info("key.made", "id=%s algorithm=%s kind=%s", id,
+	    key_algorithm_name(algorithm), key_kind_name(kind));
+	return ERR_OK;
+}
+
+/* Keys that nobody brings along. Discovery bundles are signed so that the same
+ * one has the same bytes again; for the audit's head it does not matter. */
+static enum err_code
+make_own_keys(const char *dir, const struct key_ring *ring, struct err *e)
+{
+	if (key_ring_newest(ring, KEY_DISCOVERY) == NULL)
+		TRY(make_key(dir, ring, KEY_DISCOVERY, "discovery-", KEY_RS256,
+		    e));
+	if (key_ring_newest(ring, KEY_AUDIT) == NULL)
+		TRY(make_key(dir, ring, KEY_AUDIT, "audit-", KEY_ES256, e));
 	return ERR_OK;
 }
 
@@ -129,7 +149,9 @@ choose_key(const struct conf *c, const char *dir, const struct key_ring *ring,
 	if (id == NULL && ring->current != NULL)
 		return ERR_OK;
 	if (id == NULL)
-		id = c->signing.keys.count > 0 ? k[0].id : key_id(ring->newest);
+		id = c->signing.keys.count > 0
+		    ? k[0].id
+		    : key_id(key_ring_newest(ring, KEY_BUNDLE)->key);
 	if (ring->current == NULL)
 		log_info("key.chosen", "id=%s", id);
 	return key_ring_use(dir, id, e);
@@ -145,10 +167,12 @@ prepare_keys(const struct conf *c, struct err *e)
 	enum err_code code;
 
 	TRY(key_ring_read(&ring, dir, e));
-	if (ring.count == 0 && c->signing.keys.count == 0)
-		code = make_key(dir, e);
-	else
-		code = import_keys(c, dir, &ring, e);
+	code = import_keys(c, dir, &ring, e);
+	if (code == ERR_OK && c->signing.keys.count == 0 &&
+	    key_ring_newest(&ring, KEY_BUNDLE) == NULL)
+		code = make_key(dir, &ring, KEY_BUNDLE, "", KEY_RS256, e);
+	if (code == ERR_OK)
+		code = make_own_keys(dir, &ring, e);
 	key_ring_clear(&ring);
 	if (code != ERR_OK)
 		return code;
@@ -160,17 +184,18 @@ prepare_keys(const struct conf *c, struct err *e)
 
 /* What the audit says of a key: which it is, without saying its secret. */
 static json_t *
-describe_key(const struct key *k)
+describe_key(const struct ring_key *k)
 {
 	AUTO_BUF public = { 0 };
 	char digest[DIGEST_HEX_SIZE];
 
 	buf_init(&public, KEY_FILE_MAX);
-	key_write_public(&public, k);
+	key_write_public(&public, k->key);
 	digest_hex(digest, public.data, public.len);
-	return json_pack("{s:s, s:s?}", "algorithm",
-	    key_algorithm_name(key_algorithm_of(k)), "public_sha256",
-	    public.len > 0 ? digest : NULL);
+	return json_pack("{s:s, s:s?, s:s*}", "algorithm",
+	    key_algorithm_name(key_algorithm_of(k->key)), "public_sha256",
+	    public.len > 0 ? digest : NULL, "kind",
+	    k->kind != KEY_BUNDLE ? key_kind_name(k->kind) : NULL);
 }
 
 static enum err_code
@@ -183,8 +208,8 @@ note_keys(const struct conf *c, struct err *e)
 
 	TRY(key_ring_read(&ring, dir, e));
 	for (size_t i = 0; i < ring.count; i++)
-		(void)json_object_set_new(keys, key_id(ring.keys[i]),
-		    describe_key(ring.keys[i]));
+		(void)json_object_set_new(keys, key_id(ring.items[i].key),
+		    describe_key(&ring.items[i]));
 	code = store_note_keys(c->data_dir, keys,
 	    ring.current != NULL ? key_id(ring.current) : NULL, e);
 	key_ring_clear(&ring);

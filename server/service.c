@@ -125,19 +125,20 @@ read_key(json_t *items, const char *dir, const char *id, const char *current,
 	json_t *known;
 	const char *algorithm = NULL;
 	const char *created = NULL;
+	const char *kind = "bundle";
 
 	TRY(read_text(&about, dir, id, ".json", e));
 	TRY(read_text(&public_key, dir, id, ".pub", e));
 	known = json_loadb(about.data, about.len, JSON_REJECT_DUPLICATES, NULL);
-	if (json_unpack(known, "{s:s, s?:s}", "algorithm", &algorithm,
-		"created_at", &created) != 0) {
+	if (json_unpack(known, "{s:s, s?:s, s?:s}", "algorithm", &algorithm,
+		"created_at", &created, "kind", &kind) != 0) {
 		json_decref(known);
 		return err_set(e, ERR_CORRUPT, "%s/%s.json: not a key's", dir,
 		    id);
 	}
 	(void)json_array_append_new(items,
-	    json_pack("{s:s, s:s, s:s?, s:s?, s:b}", "id", id, "algorithm",
-		algorithm, "created_at", created, "public",
+	    json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:b}", "id", id, "kind",
+		kind, "algorithm", algorithm, "created_at", created, "public",
 		public_key.len > 0 ? public_key.data : NULL, "current",
 		strcmp(id, current) == 0));
 	json_decref(known);

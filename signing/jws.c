@@ -76,28 +76,49 @@ write_payload(struct buf *out, const char *scope, const struct jws_file *files,
 	buf_add_char(out, '}');
 }
 
+static enum err_code
+write_parts(struct buf *out, const char *key_id, const char *algorithm,
+    const struct buf *payload, struct err *e)
+{
+	AUTO_BUF header = { 0 };
+
+	buf_init(&header, HEADER_MAX);
+	buf_printf(&header, "{\"alg\":\"%s\",\"kid\":\"%s\"}", algorithm,
+	    key_id);
+	TRY(buf_check(&header, "header of the JWS", e));
+	base64url_add(out, header.data, header.len);
+	buf_add_char(out, '.');
+	base64url_add(out, payload->data, payload->len);
+	return buf_check(out, "signature", e);
+}
+
 enum err_code
 jws_write_signed(struct buf *out, const char *key_id, const char *algorithm,
     const char *scope, const struct jws_file *files, size_t count,
     struct err *e)
 {
-	AUTO_BUF header, payload;
+	AUTO_BUF payload = { 0 };
 
-	header = payload = (struct buf){ 0 };
 	if (count > JWS_FILES_MAX)
 		return err_set(e, ERR_LIMIT,
 		    "a bundle of %zu files; at most %d can be signed", count,
 		    JWS_FILES_MAX);
-	buf_init(&header, HEADER_MAX);
 	buf_init(&payload, PAYLOAD_MAX);
-	buf_printf(&header, "{\"alg\":\"%s\",\"kid\":\"%s\"}", algorithm,
-	    key_id);
 	write_payload(&payload, scope, files, count);
-	TRY(buf_check(&header, "header of the JWS", e));
 	TRY(buf_check(&payload, "list of signed files", e));
-	base64url_add(out, header.data, header.len);
+	return write_parts(out, key_id, algorithm, &payload, e);
+}
+
+/* What stands in out from start on is signed. */
+static enum err_code
+add_signature(struct buf *out, size_t start, const struct key *k, struct err *e)
+{
+	AUTO_BUF signature = { 0 };
+
+	buf_init(&signature, KEY_SIGNATURE_MAX);
+	TRY(key_sign(&signature, k, out->data + start, out->len - start, e));
 	buf_add_char(out, '.');
-	base64url_add(out, payload.data, payload.len);
+	base64url_add(out, signature.data, signature.len);
 	return buf_check(out, "signature", e);
 }
 
@@ -106,16 +127,23 @@ jws_sign(struct buf *out, const struct key *k, const char *scope,
     const struct jws_file *files, size_t count, struct err *e)
 {
 	size_t start = out->len;
-	AUTO_BUF signature = { 0 };
 
 	assert(key_id(k) != NULL);
 	TRY(jws_write_signed(out, key_id(k),
 	    key_algorithm_name(key_algorithm_of(k)), scope, files, count, e));
-	buf_init(&signature, KEY_SIGNATURE_MAX);
-	TRY(key_sign(&signature, k, out->data + start, out->len - start, e));
-	buf_add_char(out, '.');
-	base64url_add(out, signature.data, signature.len);
-	return buf_check(out, "signature", e);
+	return add_signature(out, start, k, e);
+}
+
+enum err_code
+jws_sign_payload(struct buf *out, const struct key *k,
+    const struct buf *payload, struct err *e)
+{
+	size_t start = out->len;
+
+	assert(key_id(k) != NULL);
+	TRY(write_parts(out, key_id(k), key_algorithm_name(key_algorithm_of(k)),
+	    payload, e));
+	return add_signature(out, start, k, e);
 }
 
 /* The three parts of a compact JWS, in place. */
@@ -311,20 +339,39 @@ read_payload(struct jws_claims *c, const struct parts *p, struct err *e)
 	return read_files(c, value_get(root, "files"), e);
 }
 
+/* Nothing unsigned is parsed. */
+static enum err_code
+check_parts(struct parts *p, char **key_id_out, const char *jws, size_t len,
+    const struct key *k, struct err *e)
+{
+	if (len > JWS_SIZE_MAX)
+		return err_set(e, ERR_LIMIT, "JWS: larger than %d bytes",
+		    JWS_SIZE_MAX);
+	TRY(split(p, jws, len, e));
+	TRY(read_header(key_id_out, p, k, e));
+	return check_signature(p, k, e);
+}
+
 static enum err_code
 verify(struct jws_claims *c, const char *jws, size_t len, const struct key *k,
     struct err *e)
 {
 	struct parts p = { 0 };
 
-	if (len > JWS_SIZE_MAX)
-		return err_set(e, ERR_LIMIT, "JWS: larger than %d bytes",
-		    JWS_SIZE_MAX);
-	TRY(split(&p, jws, len, e));
-	TRY(read_header(&c->key_id, &p, k, e));
-	/* Nothing unsigned is parsed. */
-	TRY(check_signature(&p, k, e));
+	TRY(check_parts(&p, &c->key_id, jws, len, k, e));
 	return read_payload(c, &p, e);
+}
+
+enum err_code
+jws_verify_payload(struct buf *payload, const char *jws, size_t len,
+    const struct key *k, struct err *e)
+{
+	struct parts p = { 0 };
+	AUTO_STR signer = NULL;
+
+	TRY(check_parts(&p, &signer, jws, len, k, e));
+	return base64url_read(payload, p.payload, p.payload_len,
+	    "payload of the JWS", e);
 }
 
 enum err_code

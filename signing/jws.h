@@ -45,6 +45,13 @@ void jws_claims_clear(struct jws_claims *c);
 enum err_code jws_verify(struct jws_claims *out, const char *jws, size_t len,
     const struct key *k, struct err *e) MUST_CHECK;
 
+/* The same for any other payload: a compact JWS over these bytes, and back. A
+ * key that signs such a thing must not sign bundles. */
+enum err_code jws_sign_payload(struct buf *out, const struct key *k,
+    const struct buf *payload, struct err *e) MUST_CHECK;
+enum err_code jws_verify_payload(struct buf *payload, const char *jws,
+    size_t len, const struct key *k, struct err *e) MUST_CHECK;
+
 /* .signatures.json around one JWS, and back (exactly one signature). */
 void jws_wrap(struct buf *out, const char *jws, size_t len);
 size_t jws_wrapped(size_t len); /* bytes of it around a JWS of len */

@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +14,8 @@
 #include "core/signals.h"
 #include "core/spec.h"
 #include "core/text.h"
+#include "signing/digest.h"
+#include "signing/head.h"
 #include "signing/keeper_list.h"
 
 enum { REVISION_LEN = 40 }; /* a commit id */
@@ -21,11 +25,12 @@ struct keeper {
 	struct channel *pipeline;
 };
 
-/* What a request says; texts are borrowed from its payload. */
+/* What a request says; texts are borrowed from its payload, but for scope. */
 struct sign_request {
 	const struct key *key;
-	const char *bundle;
+	const char *what; /* a bundle, or a cluster */
 	const char *revision;
+	char *scope;
 	struct keeper_list list;
 };
 
@@ -36,35 +41,83 @@ is_bundle_name(const char *name)
 }
 
 static enum err_code
-find_key(const struct key **out, const struct keeper *k, const char *id,
+find_key(const struct ring_key **out, const struct keeper *k, const char *id,
     struct err *e)
 {
-	*out = id == NULL ? k->ring.current : key_ring_find(&k->ring, id);
-	if (*out != NULL)
-		return ERR_OK;
-	if (id == NULL)
-		return err_set(e, ERR_NOT_FOUND, "no key is the current one");
-	return err_set(e, ERR_NOT_FOUND, "no key \"%.80s\"", id);
+	*out = key_ring_find(&k->ring, id);
+	return *out != NULL ? ERR_OK
+			    : err_set(e, ERR_NOT_FOUND, "no key \"%.80s\"", id);
+}
+
+/* Of this kind, and no other. id NULL: the one that is used for it. */
+static enum err_code
+choose_key(const struct key **out, const struct keeper *k, enum key_kind kind,
+    const char *id, struct err *e)
+{
+	const struct ring_key *found = NULL;
+
+	if (id != NULL)
+		TRY(find_key(&found, k, id, e));
+	else if (kind == KEY_BUNDLE && k->ring.current != NULL)
+		found = key_ring_find(&k->ring, key_id(k->ring.current));
+	else if (kind != KEY_BUNDLE)
+		found = key_ring_newest(&k->ring, kind);
+	if (found == NULL)
+		return err_set(e, ERR_NOT_FOUND,
+		    kind == KEY_BUNDLE ? "no key is the current one"
+				       : "there is no key of kind %s",
+		    key_kind_name(kind));
+	if (found->kind != kind)
+		return err_set(e, ERR_DENIED,
+		    "key %s is of kind %s and signs nothing else", id,
+		    key_kind_name(found->kind));
+	if (found->retired_at[0] != '\0')
+		return err_set(e, ERR_CONFLICT,
+		    "key %s was retired at %s and signs nothing any more", id,
+		    found->retired_at);
+	*out = found->key;
+	return ERR_OK;
 }
 
 static enum err_code
-read_sign_request(struct sign_request *r, const struct keeper *k,
+read_sign_bundle(struct sign_request *r, const struct keeper *k,
     const struct message *m, struct err *e)
 {
 	const char *id = NULL;
 	json_error_t fault;
 
 	if (json_unpack_ex(m->payload, &fault, 0, "{s?s,s:s,s:s!}", "key", &id,
-		"bundle", &r->bundle, "revision", &r->revision) != 0)
+		"bundle", &r->what, "revision", &r->revision) != 0)
 		return err_set(e, ERR_INVALID, "sign: %s", fault.text);
-	if (!is_bundle_name(r->bundle))
+	if (!is_bundle_name(r->what))
 		return err_set(e, ERR_INVALID, "\"%.80s\" is no bundle's name",
-		    r->bundle);
+		    r->what);
 	if (!text_is_hex(r->revision, REVISION_LEN))
 		return err_set(e, ERR_INVALID, "\"%.80s\" is no revision",
 		    r->revision);
-	TRY(find_key(&r->key, k, id, e));
-	return keeper_list_read(&r->list, m->fds[0], e);
+	r->scope = mem_strdup(r->what);
+	return choose_key(&r->key, k, KEY_BUNDLE, id, e);
+}
+
+static enum err_code
+read_sign_discovery(struct sign_request *r, const struct keeper *k,
+    const struct message *m, struct err *e)
+{
+	json_error_t fault;
+
+	if (json_unpack_ex(m->payload, &fault, 0, "{s:s,s:s!}", "cluster",
+		&r->what, "revision", &r->revision) != 0)
+		return err_set(e, ERR_INVALID, "sign discovery: %s",
+		    fault.text);
+	if (!is_bundle_name(r->what))
+		return err_set(e, ERR_INVALID, "\"%.80s\" is no cluster's name",
+		    r->what);
+	if (!digest_is_hex(r->revision))
+		return err_set(e, ERR_INVALID,
+		    "\"%.80s\" is no digest of a discovery bundle",
+		    r->revision);
+	r->scope = keeper_discovery_scope(r->what);
+	return choose_key(&r->key, k, KEY_DISCOVERY, NULL, e);
 }
 
 /* Its last part is the answer: whoever asked has the rest, and would read it
@@ -76,27 +129,75 @@ sign_files(json_t **reply, const struct sign_request *r, struct err *e)
 	AUTO_BUF jws = { 0 };
 
 	buf_init(&jws, JWS_SIZE_MAX);
-	TRY(jws_sign(&jws, r->key, r->bundle, l->files, l->count, e));
+	TRY(jws_sign(&jws, r->key, r->scope, l->files, l->count, e));
 	*reply = json_pack("{s:s,s:s,s:s}", "key", key_id(r->key), "algorithm",
 	    key_algorithm_name(key_algorithm_of(r->key)), "signature",
 	    strrchr(jws.data, '.') + 1);
 	assert(*reply != NULL);
 	log_info("keeper.signed", "bundle=%s revision=%s key=%s files=%zu",
-	    r->bundle, r->revision, key_id(r->key), l->count);
+	    r->scope, r->revision, key_id(r->key), l->count);
 	return ERR_OK;
 }
 
 static enum err_code
 serve_sign(json_t **reply, const struct keeper *k, const struct message *m,
+    enum err_code (*read)(struct sign_request *r, const struct keeper *k,
+	const struct message *m, struct err *e),
     struct err *e)
 {
 	struct sign_request r = { 0 };
-	enum err_code code = read_sign_request(&r, k, m, e);
+	enum err_code code = read(&r, k, m, e);
 
+	if (code == ERR_OK)
+		code = keeper_list_read(&r.list, m->fds[0], e);
 	if (code == ERR_OK)
 		code = sign_files(reply, &r, e);
 	keeper_list_clear(&r.list);
+	mem_free(r.scope);
 	return code;
+}
+
+static enum err_code
+serve_sign_bundle(json_t **reply, const struct keeper *k,
+    const struct message *m, struct err *e)
+{
+	return serve_sign(reply, k, m, read_sign_bundle, e);
+}
+
+static enum err_code
+serve_sign_discovery(json_t **reply, const struct keeper *k,
+    const struct message *m, struct err *e)
+{
+	return serve_sign(reply, k, m, read_sign_discovery, e);
+}
+
+static enum err_code
+serve_sign_head(json_t **reply, const struct keeper *k, const struct message *m,
+    struct err *e)
+{
+	const struct key *key = NULL;
+	json_int_t seq, at_ms;
+	struct head h = { 0 };
+	AUTO_BUF jws = { 0 };
+	json_error_t fault;
+	const char *hash;
+
+	if (json_unpack_ex(m->payload, &fault, 0, "{s:I,s:s,s:I!}", "seq", &seq,
+		"hash", &hash, "at_ms", &at_ms) != 0)
+		return err_set(e, ERR_INVALID, "sign head: %s", fault.text);
+	h.seq = seq;
+	h.at_ms = at_ms;
+	(void)snprintf(h.hash, sizeof h.hash, "%s",
+	    digest_is_hex(hash) ? hash : "");
+	TRY(choose_key(&key, k, KEY_AUDIT, NULL, e));
+	buf_init(&jws, HEAD_JWS_MAX);
+	TRY(head_sign(&jws, key, &h, e));
+	*reply = json_pack("{s:s,s:s,s:s}", "key", key_id(key), "algorithm",
+	    key_algorithm_name(key_algorithm_of(key)), "jws", jws.data);
+	assert(*reply != NULL);
+	log_info("keeper.signed", "audit=%" PRId64 " key=%s", h.seq,
+	    key_id(key));
+	return ERR_OK;
 }
 
 static enum err_code
@@ -104,7 +205,7 @@ serve_verify(json_t **reply, const struct keeper *k, const struct message *m,
     struct err *e)
 {
 	struct jws_claims claims = { 0 };
-	const struct key *key = NULL;
+	const struct ring_key *key = NULL;
 	const char *id, *jws;
 	json_error_t fault;
 	size_t len;
@@ -113,7 +214,7 @@ serve_verify(json_t **reply, const struct keeper *k, const struct message *m,
 		"jws", &jws, &len) != 0)
 		return err_set(e, ERR_INVALID, "verify: %s", fault.text);
 	TRY(find_key(&key, k, id, e));
-	TRY(jws_verify(&claims, jws, len, key, e));
+	TRY(jws_verify(&claims, jws, len, key->key, e));
 	*reply = json_pack("{s:I}", "files", (json_int_t)claims.count);
 	assert(*reply != NULL);
 	jws_claims_clear(&claims);
@@ -121,15 +222,18 @@ serve_verify(json_t **reply, const struct keeper *k, const struct message *m,
 }
 
 static json_t *
-describe_key(const struct key *k)
+describe_key(const struct ring_key *k)
 {
+	bool retired = k->retired_at[0] != '\0';
 	AUTO_BUF public = { 0 };
 	json_t *j;
 
 	buf_init(&public, KEY_FILE_MAX);
-	key_write_public(&public, k);
-	j = json_pack("{s:s,s:s,s:s*}", "id", key_id(k), "algorithm",
-	    key_algorithm_name(key_algorithm_of(k)), "public",
+	key_write_public(&public, k->key);
+	j = json_pack("{s:s,s:s,s:s,s:s,s:s*,s:s*}", "id", key_id(k->key),
+	    "algorithm", key_algorithm_name(key_algorithm_of(k->key)), "kind",
+	    key_kind_name(k->kind), "created_at", k->created_at, "retired_at",
+	    retired ? k->retired_at : NULL, "public",
 	    public.len > 0 ? public.data : NULL);
 	assert(j != NULL);
 	return j;
@@ -146,7 +250,7 @@ serve_keys(json_t **reply, const struct keeper *k, const struct message *m,
 		return err_set(e, ERR_INVALID, "keys: takes no arguments");
 	}
 	for (size_t i = 0; i < k->ring.count; i++)
-		json_array_append_new(keys, describe_key(k->ring.keys[i]));
+		json_array_append_new(keys, describe_key(&k->ring.items[i]));
 	*reply = json_pack("{s:s?,s:o}", "current",
 	    k->ring.current != NULL ? key_id(k->ring.current) : NULL, "keys",
 	    keys);
@@ -161,13 +265,15 @@ static const struct service {
 	enum err_code (*serve)(json_t **reply, const struct keeper *k,
 	    const struct message *m, struct err *e);
 } services[] = {
-	{ KEEPER_SIGN_BUNDLE, "sign", 1, serve_sign },
+	{ KEEPER_SIGN_BUNDLE, "sign", 1, serve_sign_bundle },
 	{ KEEPER_VERIFY, "verify", 0, serve_verify },
 	{ KEEPER_KEYS, "keys", 0, serve_keys },
+	{ KEEPER_SIGN_DISCOVERY, "sign discovery", 1, serve_sign_discovery },
+	{ KEEPER_SIGN_HEAD, "sign head", 0, serve_sign_head },
 };
 
 static const uint32_t accepted[] = { KEEPER_SIGN_BUNDLE, KEEPER_VERIFY,
-	KEEPER_KEYS, 0 };
+	KEEPER_KEYS, KEEPER_SIGN_DISCOVERY, KEEPER_SIGN_HEAD, 0 };
 
 static enum err_code
 answer(const struct keeper *k, const struct message *m, struct err *e)
@@ -259,12 +365,13 @@ static enum err_code
 warm_up(const struct key_ring *r, struct err *e)
 {
 	for (size_t i = 0; i < r->count; i++) {
+		const struct key *k = r->items[i].key;
 		AUTO_BUF jws = { 0 };
 		struct jws_claims claims = { 0 };
 
 		buf_init(&jws, CHANNEL_PAYLOAD_MAX);
-		TRY(jws_sign(&jws, r->keys[i], NULL, NULL, 0, e));
-		TRY(jws_verify(&claims, jws.data, jws.len, r->keys[i], e));
+		TRY(jws_sign(&jws, k, NULL, NULL, 0, e));
+		TRY(jws_verify(&claims, jws.data, jws.len, k, e));
 		jws_claims_clear(&claims);
 	}
 	return ERR_OK;
@@ -318,85 +425,4 @@ keeper_main(const char *keys_dir, int pipeline_fd, bool best_effort)
 	key_ring_clear(&k.ring);
 	channel_free(k.pipeline);
 	return status;
-}
-
-/* The pipeline's side. */
-
-/* The keeper signed these very bytes, or the signature fits none. */
-static enum err_code
-take_signature(struct buf *out, char **key_id_out, const struct message *reply,
-    const char *bundle, const struct jws_file *files, size_t count,
-    struct err *e)
-{
-	const char *id, *algorithm, *signature;
-	json_error_t fault;
-
-	if (json_unpack_ex(reply->payload, &fault, 0, "{s:s,s:s,s:s!}", "key",
-		&id, "algorithm", &algorithm, "signature", &signature) != 0)
-		return err_set(e, ERR_INVALID, "keeper's reply: %s",
-		    fault.text);
-	TRY(jws_write_signed(out, id, algorithm, bundle, files, count, e));
-	buf_add_char(out, '.');
-	buf_add_str(out, signature);
-	TRY(buf_check(out, "signature", e));
-	*key_id_out = mem_strdup(id);
-	return ERR_OK;
-}
-
-static enum err_code
-ask_signature(struct caller *keeper, struct message *reply, const char *bundle,
-    const char *revision, int list, struct err *e)
-{
-	enum err_code code;
-	json_t *request =
-	    json_pack("{s:s,s:s}", "bundle", bundle, "revision", revision);
-
-	if (request == NULL)
-		return err_set(e, ERR_INVALID,
-		    "a bundle's name that is not UTF-8");
-	code = caller_call(keeper, KEEPER_SIGN_BUNDLE, request, &list, 1,
-	    KEEPER_TIMEOUT_MS, reply, e);
-	json_decref(request);
-	if (code != ERR_OK)
-		return err_add(e, "signing bundle %s", bundle);
-	return ERR_OK;
-}
-
-enum err_code
-keeper_sign(struct caller *keeper, struct buf *out, char **key_id_out,
-    const char *bundle, const char *revision, const struct jws_file *files,
-    size_t count, struct err *e)
-{
-	struct message reply = { 0 };
-	enum err_code code;
-	int list = -1;
-
-	TRY(keeper_list_send(&list, files, count, e));
-	code = ask_signature(keeper, &reply, bundle, revision, list, e);
-	(void)close(list);
-	if (code != ERR_OK)
-		return code;
-	code = take_signature(out, key_id_out, &reply, bundle, files, count, e);
-	message_clear(&reply);
-	return code;
-}
-
-enum err_code
-keeper_verify(struct caller *keeper, const char *key_id_wanted, const char *jws,
-    size_t len, struct err *e)
-{
-	struct message reply = { 0 };
-	enum err_code code;
-	json_t *request =
-	    json_pack("{s:s,s:s%}", "key", key_id_wanted, "jws", jws, len);
-
-	if (request == NULL)
-		return err_set(e, ERR_INVALID,
-		    "not a compact JWS: it is not even text");
-	code = caller_call(keeper, KEEPER_VERIFY, request, NULL, 0,
-	    KEEPER_TIMEOUT_MS, &reply, e);
-	json_decref(request);
-	if (code == ERR_OK)
-		message_clear(&reply);
-	return code;
 }

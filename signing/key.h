@@ -80,15 +80,27 @@ enum key_algorithm key_algorithm_of(const struct key *k);
 bool key_is_private(const struct key *k); /* can sign */
 bool key_is_symmetric(const struct key *k);
 
+/* What a key is for. One for discovery bundles never signs a bundle, and the
+ * reverse: the keeper sees to it. */
+enum key_kind { KEY_BUNDLE, KEY_DISCOVERY, KEY_AUDIT, KEY_PREVIEW, KEY_KINDS };
+const char *key_kind_name(enum key_kind kind); /* "bundle" */
+enum err_code key_kind_parse(enum key_kind *out, const char *name,
+    struct err *e) MUST_CHECK;
+
 /* The keys of one server, in data_dir/keys: ID.key (private, mode 0600),
- * ID.pub (absent for HS), ID.json {"id","algorithm","created_at"}, and
- * `current`, which names the key that signs. */
+ * ID.pub (absent for HS), ID.json {"id","algorithm","created_at","kind"?,
+ * "retired_at"?} (kind absent: bundle), and `current`, which names the key that
+ * signs bundles where a cluster has none of its own. */
+struct ring_key {
+	struct key *key;
+	enum key_kind kind;
+	char created_at[KEY_TIME_MAX];
+	char retired_at[KEY_TIME_MAX]; /* "": it may sign */
+};
 struct key_ring {
-	struct key **keys;
+	struct ring_key *items;
 	size_t count;
-	const struct key *current; /* one of keys; NULL: none is named yet */
-	const struct key *newest;  /* by created_at; NULL: no keys */
-	char newest_at[KEY_TIME_MAX];
+	const struct key *current; /* one of them; NULL: none, or retired */
 };
 /* A missing folder is NOT_FOUND, an empty one a ring without keys. A private
  * file that others may read is DENIED; one that does not fit its companions
@@ -97,17 +109,23 @@ struct key_ring {
 enum err_code key_ring_read(struct key_ring *out, const char *dir,
     struct err *e) MUST_CHECK;
 void key_ring_clear(struct key_ring *r);
-const struct key *key_ring_find(const struct key_ring *r, const char *id);
+const struct ring_key *key_ring_find(const struct key_ring *r, const char *id);
+/* The one made last of those of a kind that may sign; NULL: there is none. */
+const struct ring_key *key_ring_newest(const struct key_ring *r,
+    enum key_kind kind);
 
 /* Adds a private key with an id to the folder (made when missing), syncing
- * each file, ID.json last; CONFLICT when the id exists. make_current also
- * points `current` at it. */
+ * each file, ID.json last; CONFLICT when the id exists. */
 enum err_code key_ring_add(const char *dir, const struct key *k,
-    bool make_current, struct err *e) MUST_CHECK;
+    enum key_kind kind, struct err *e) MUST_CHECK;
 
-/* Points `current` at a key that the folder holds; else NOT_FOUND, and nothing
- * is changed. */
+/* Points `current` at a key that the folder holds, of kind bundle and not
+ * retired; else NOT_FOUND or CONFLICT, and nothing is changed. */
 enum err_code key_ring_use(const char *dir, const char *id, struct err *e)
+    MUST_CHECK;
+
+/* Writes down that a key signs no more, for ever. Nothing when it is so. */
+enum err_code key_ring_retire(const char *dir, const char *id, struct err *e)
     MUST_CHECK;
 
 #endif

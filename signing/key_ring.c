@@ -64,14 +64,60 @@ secret_buf_clear(struct buf *b)
 
 #define SECRET_BUF __attribute__((cleanup(secret_buf_clear))) struct buf
 
-/* ID.json: which algorithm, and since when. */
+static const char *const kinds[KEY_KINDS] = { "bundle", "discovery", "audit",
+	"preview" };
+
+const char *
+key_kind_name(enum key_kind kind)
+{
+	assert(kind < KEY_KINDS);
+	return kinds[kind];
+}
+
+enum err_code
+key_kind_parse(enum key_kind *out, const char *name, struct err *e)
+{
+	for (int i = 0; i < KEY_KINDS; i++)
+		if (strcmp(kinds[i], name) == 0) {
+			*out = (enum key_kind)i;
+			return ERR_OK;
+		}
+	return err_set(e, ERR_INVALID,
+	    "\"%.20s\" is no kind of key: bundle, discovery, audit or preview",
+	    name);
+}
+
 static enum err_code
-read_description(enum key_algorithm *out, char at[KEY_TIME_MAX],
+take_description(struct ring_key *out, enum key_algorithm *algorithm,
+    const char *id, json_t *j, struct err *e)
+{
+	const char *stated, *name, *created_at;
+	const char *kind = kinds[KEY_BUNDLE];
+	const char *retired_at = "";
+	json_error_t fault;
+
+	if (json_unpack_ex(j, &fault, 0, "{s:s,s:s,s:s,s?s,s?s!}", "id",
+		&stated, "algorithm", &name, "created_at", &created_at, "kind",
+		&kind, "retired_at", &retired_at) != 0)
+		return err_set(e, ERR_CORRUPT, "%s", fault.text);
+	if (strcmp(stated, id) != 0)
+		return err_set(e, ERR_CORRUPT,
+		    "describes key \"%.80s\": the file was renamed", stated);
+	(void)snprintf(out->created_at, sizeof out->created_at, "%s",
+	    created_at);
+	(void)snprintf(out->retired_at, sizeof out->retired_at, "%s",
+	    retired_at);
+	TRY(key_kind_parse(&out->kind, kind, e));
+	return key_algorithm_parse(algorithm, name, e);
+}
+
+/* ID.json: what the key is. */
+static enum err_code
+read_description(struct ring_key *out, enum key_algorithm *algorithm,
     const char *dir, const char *id, struct err *e)
 {
 	AUTO_STR path = ring_path(dir, id, ".json");
-	const char *stated, *algorithm, *created_at;
-	enum err_code code = ERR_OK;
+	enum err_code code;
 	json_error_t fault;
 	AUTO_BUF text = { 0 };
 	json_t *j;
@@ -82,19 +128,9 @@ read_description(enum key_algorithm *out, char at[KEY_TIME_MAX],
 	if (j == NULL)
 		return err_set(e, ERR_CORRUPT, "%s:%d: %s", path, fault.line,
 		    fault.text);
-	if (json_unpack_ex(j, &fault, 0, "{s:s,s:s,s:s!}", "id", &stated,
-		"algorithm", &algorithm, "created_at", &created_at) != 0)
-		code = err_set(e, ERR_CORRUPT, "%s: %s", path, fault.text);
-	else if (strcmp(stated, id) != 0)
-		code = err_set(e, ERR_CORRUPT,
-		    "%s: describes key \"%.80s\": the file was renamed", path,
-		    stated);
-	else if ((code = key_algorithm_parse(out, algorithm, e)) != ERR_OK)
-		code = err_add(e, "%s", path);
-	if (code == ERR_OK)
-		(void)snprintf(at, KEY_TIME_MAX, "%s", created_at);
+	code = take_description(out, algorithm, id, j, e);
 	json_decref(j);
-	return code;
+	return code == ERR_OK ? ERR_OK : err_add(e, "%s", path);
 }
 
 /* The public half beside the private one is what engines were given, so a
@@ -121,20 +157,20 @@ check_public_file(const struct key *k, const char *dir, struct err *e)
 }
 
 static enum err_code
-ring_read_key(struct key **out, char at[KEY_TIME_MAX], const char *dir,
-    const char *id, struct err *e)
+ring_read_key(struct ring_key *out, const char *dir, const char *id,
+    struct err *e)
 {
 	AUTO_STR path = ring_path(dir, id, ".key");
 	enum key_algorithm a = KEY_RS256;
 	SECRET_BUF text;
 
 	secret_buf_init(&text);
-	TRY(read_description(&a, at, dir, id, e));
+	TRY(read_description(out, &a, dir, id, e));
 	TRY(read_private_file(&text, path, e));
 	AUTO(key, k) = NULL;
 	TRY(key_read_private(&k, id, a, path, text.data, text.len, e));
 	TRY(check_public_file(k, dir, e));
-	*out = STEAL(k);
+	out->key = STEAL(k);
 	return ERR_OK;
 }
 
@@ -168,6 +204,7 @@ ring_read_current(struct key_ring *r, const char *dir, struct err *e)
 {
 	AUTO_STR path = file_path(dir, "current");
 	AUTO_BUF text = { 0 };
+	const struct ring_key *found;
 	enum err_code code;
 	struct err why;
 
@@ -178,11 +215,15 @@ ring_read_current(struct key_ring *r, const char *dir, struct err *e)
 	if (code != ERR_OK)
 		return err_set(e, code, "%s", why.text);
 	text.data[strcspn(text.data, "\n")] = '\0';
-	r->current = key_ring_find(r, text.data);
-	if (r->current == NULL)
+	found = key_ring_find(r, text.data);
+	if (found == NULL || found->kind != KEY_BUNDLE)
 		return err_set(e, ERR_CORRUPT,
-		    "%s: names key \"%.80s\", which %s does not hold", path,
-		    text.data, dir);
+		    "%s: names key \"%.80s\", which %s does not hold for "
+		    "bundles",
+		    path, text.data, dir);
+	/* One that was retired is nobody's choice any more. */
+	if (found->retired_at[0] == '\0')
+		r->current = found->key;
 	return ERR_OK;
 }
 
@@ -192,22 +233,16 @@ ring_read(struct key_ring *r, const char *dir, const struct file_names *list,
 {
 	for (size_t i = 0; i < list->count; i++) {
 		AUTO_STR id = described_id(list->names[i]);
-		struct key *k = NULL;
-		char at[KEY_TIME_MAX];
+		struct ring_key read = { 0 };
 
 		if (id == NULL)
 			continue;
 		if (r->count == KEY_RING_MAX)
 			return err_set(e, ERR_LIMIT, "%s: more than %d keys",
 			    dir, KEY_RING_MAX);
-		TRY(never_missing(ring_read_key(&k, at, dir, id, e), e));
-		r->keys = mem_grow(r->keys, r->count + 1, sizeof *r->keys);
-		r->keys[r->count++] = k;
-		if (strcmp(at, r->newest_at) >= 0) {
-			(void)snprintf(r->newest_at, sizeof r->newest_at, "%s",
-			    at);
-			r->newest = k;
-		}
+		TRY(never_missing(ring_read_key(&read, dir, id, e), e));
+		r->items = mem_grow(r->items, r->count + 1, sizeof *r->items);
+		r->items[r->count++] = read;
 	}
 	return ring_read_current(r, dir, e);
 }
@@ -234,18 +269,34 @@ void
 key_ring_clear(struct key_ring *r)
 {
 	for (size_t i = 0; i < r->count; i++)
-		key_free(r->keys[i]);
-	mem_free(r->keys);
+		key_free(r->items[i].key);
+	mem_free(r->items);
 	*r = (struct key_ring){ 0 };
 }
 
-const struct key *
+const struct ring_key *
 key_ring_find(const struct key_ring *r, const char *id)
 {
 	for (size_t i = 0; i < r->count; i++)
-		if (strcmp(key_id(r->keys[i]), id) == 0)
-			return r->keys[i];
+		if (strcmp(key_id(r->items[i].key), id) == 0)
+			return &r->items[i];
 	return NULL;
+}
+
+const struct ring_key *
+key_ring_newest(const struct key_ring *r, enum key_kind kind)
+{
+	const struct ring_key *newest = NULL;
+
+	for (size_t i = 0; i < r->count; i++) {
+		const struct ring_key *k = &r->items[i];
+
+		if (k->kind == kind && k->retired_at[0] == '\0' &&
+		    (newest == NULL ||
+			strcmp(k->created_at, newest->created_at) >= 0))
+			newest = k;
+	}
+	return newest;
 }
 
 static enum err_code
@@ -257,19 +308,42 @@ write_file(const char *dir, const char *id, const char *suffix,
 	return file_replace(path, text->data, text->len, mode, e);
 }
 
+/* Ids, names and times need no escaping. */
 static enum err_code
-write_description(const char *dir, const struct key *k, struct err *e)
+write_description(const char *dir, const struct key *k,
+    const struct ring_key *about, struct err *e)
 {
-	char created_at[CLOCK_TEXT_SIZE];
 	AUTO_BUF text = { 0 };
 
 	buf_init(&text, KEY_FILE_MAX);
-	clock_text(created_at, clock_now_ms());
-	/* Ids and algorithm names need no escaping. */
 	buf_printf(&text,
-	    "{\"id\":\"%s\",\"algorithm\":\"%s\",\"created_at\":\"%s\"}\n",
-	    key_id(k), key_algorithm_name(key_algorithm_of(k)), created_at);
+	    "{\"id\":\"%s\",\"algorithm\":\"%s\",\"created_at\":\"%s\","
+	    "\"kind\":\"%s\"",
+	    key_id(k), key_algorithm_name(key_algorithm_of(k)),
+	    about->created_at, key_kind_name(about->kind));
+	if (about->retired_at[0] != '\0')
+		buf_printf(&text, ",\"retired_at\":\"%s\"", about->retired_at);
+	buf_add_str(&text, "}\n");
 	return write_file(dir, key_id(k), ".json", &text, 0600, e);
+}
+
+static void
+write_time(char out[KEY_TIME_MAX])
+{
+	char now[CLOCK_TEXT_SIZE];
+
+	clock_text(now, clock_now_ms());
+	(void)snprintf(out, KEY_TIME_MAX, "%s", now);
+}
+
+static enum err_code
+describe_new(const char *dir, const struct key *k, enum key_kind kind,
+    struct err *e)
+{
+	struct ring_key made = { .kind = kind };
+
+	write_time(made.created_at);
+	return write_description(dir, k, &made, e);
 }
 
 static enum err_code
@@ -283,7 +357,7 @@ write_current(const char *dir, const char *id, struct err *e)
 
 /* ID.json comes last: a key without it was never added. */
 static enum err_code
-ring_write(const char *dir, const struct key *k, bool make_current,
+ring_write(const char *dir, const struct key *k, enum key_kind kind,
     struct err *e)
 {
 	AUTO_STR described = ring_path(dir, key_id(k), ".json");
@@ -301,12 +375,25 @@ ring_write(const char *dir, const struct key *k, bool make_current,
 	TRY(write_file(dir, key_id(k), ".key", &secret, 0600, e));
 	if (public.len > 0)
 		TRY(write_file(dir, key_id(k), ".pub", &public, 0644, e));
-	TRY(write_description(dir, k, e));
-	return make_current ? write_current(dir, key_id(k), e) : ERR_OK;
+	return describe_new(dir, k, kind, e);
+}
+
+/* Locked till the folder is closed: of two additions of one id, one sees the
+ * other's. */
+static enum err_code
+ring_lock(const char *dir, int *fd, struct err *e)
+{
+	*fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fd < 0)
+		return err_errno(e, "%s", dir);
+	if (flock(*fd, LOCK_EX) == 0)
+		return ERR_OK;
+	(void)close(*fd);
+	return err_errno(e, "%s: lock", dir);
 }
 
 enum err_code
-key_ring_add(const char *dir, const struct key *k, bool make_current,
+key_ring_add(const char *dir, const struct key *k, enum key_kind kind,
     struct err *e)
 {
 	enum err_code code;
@@ -314,32 +401,69 @@ key_ring_add(const char *dir, const struct key *k, bool make_current,
 
 	assert(key_is_private(k) && key_id(k) != NULL);
 	TRY(file_make_dirs(dir, e));
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_errno(e, "%s", dir);
-	/* Held till the folder is closed: of two additions of one id, one
-	 * sees the other's. */
-	if (flock(fd, LOCK_EX) != 0)
-		code = err_errno(e, "%s: lock", dir);
-	else
-		code = ring_write(dir, k, make_current, e);
+	TRY(ring_lock(dir, &fd, e));
+	code = ring_write(dir, k, kind, e);
 	(void)close(fd);
 	return code;
+}
+
+static enum err_code
+check_use(const struct ring_key *k, const char *dir, const char *id,
+    struct err *e)
+{
+	if (k == NULL)
+		return err_set(e, ERR_NOT_FOUND, "%s: there is no key %.80s",
+		    dir, id);
+	if (k->kind != KEY_BUNDLE)
+		return err_set(e, ERR_CONFLICT,
+		    "key %s is of kind %s and never signs bundles", id,
+		    key_kind_name(k->kind));
+	if (k->retired_at[0] != '\0')
+		return err_set(e, ERR_CONFLICT,
+		    "key %s was retired at %s and signs nothing any more", id,
+		    k->retired_at);
+	return ERR_OK;
 }
 
 enum err_code
 key_ring_use(const char *dir, const char *id, struct err *e)
 {
 	struct key_ring ring = { 0 };
+	const struct ring_key *found;
 	enum err_code code = key_ring_read(&ring, dir, e);
 
 	if (code != ERR_OK)
 		return code;
-	if (key_ring_find(&ring, id) == NULL)
-		code = err_set(e, ERR_NOT_FOUND, "%s: there is no key %.80s",
-		    dir, id);
-	else if (ring.current == NULL || strcmp(key_id(ring.current), id) != 0)
+	found = key_ring_find(&ring, id);
+	code = check_use(found, dir, id, e);
+	if (code == ERR_OK && found->key != ring.current)
 		code = write_current(dir, id, e);
 	key_ring_clear(&ring);
+	return code;
+}
+
+static enum err_code
+ring_retire(const char *dir, const char *id, struct err *e)
+{
+	struct ring_key k = { 0 };
+	enum err_code code = ring_read_key(&k, dir, id, e);
+
+	if (code == ERR_OK && k.retired_at[0] == '\0') {
+		write_time(k.retired_at);
+		code = write_description(dir, k.key, &k, e);
+	}
+	key_free(k.key);
+	return code;
+}
+
+enum err_code
+key_ring_retire(const char *dir, const char *id, struct err *e)
+{
+	enum err_code code;
+	int fd;
+
+	TRY(ring_lock(dir, &fd, e));
+	code = ring_retire(dir, id, e);
+	(void)close(fd);
 	return code;
 }

@@ -64,10 +64,20 @@ add_key(const char *id)
 	struct err e;
 
 	assert_int_equal(key_generate(&k, id, KEY_ES256, &e), ERR_OK);
-	assert_int_equal(key_ring_add(keys, k, false, &e), ERR_OK);
+	assert_int_equal(key_ring_add(keys, k, KEY_BUNDLE, &e), ERR_OK);
 }
 
-/* The one that signs, of so many. */
+static size_t
+count_kind(const struct key_ring *ring, enum key_kind kind)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ring->count; i++)
+		count += ring->items[i].kind == kind;
+	return count;
+}
+
+/* The one that signs bundles, of so many; and those that are always made. */
 static char *
 current(size_t count)
 {
@@ -78,7 +88,10 @@ current(size_t count)
 
 	if (key_ring_read(&ring, keys, &e) != ERR_OK)
 		fail_msg("%s", e.text);
-	assert_int_equal(ring.count, count);
+	assert_int_equal(count_kind(&ring, KEY_BUNDLE), count);
+	assert_int_equal(count_kind(&ring, KEY_DISCOVERY), 1);
+	assert_int_equal(count_kind(&ring, KEY_AUDIT), 1);
+	assert_int_equal(ring.count, count + 2);
 	assert_non_null(ring.current);
 	id = mem_strdup(key_id(ring.current));
 	key_ring_clear(&ring);

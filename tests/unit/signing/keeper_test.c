@@ -44,10 +44,11 @@ static const struct jws_file files[] = {
 	{ "data.json", HASH },
 };
 
-/* A keeper with three keys, and the pipeline's end of the pair. */
+/* A keeper with three keys for bundles and one each for discovery and audit, and the pipeline's end of the pair. */
 struct fixture {
 	char *dir;
-	struct key *keys[3];
+	struct key *keys[3]; /* for bundles */
+	struct key *discovery, *audit;
 	pid_t pid;
 	int fds[2]; /* the pipeline's, the keeper's */
 	struct channel *channel;
@@ -94,6 +95,8 @@ teardown(void **state)
 	channel_free(f->channel);
 	for (size_t i = 0; i < COUNT(f->keys); i++)
 		key_free(f->keys[i]);
+	key_free(f->discovery);
+	key_free(f->audit);
 	for (size_t i = 0; i < COUNT(f->fds); i++)
 		if (f->fds[i] >= 0)
 			(void)close(f->fds[i]);
@@ -161,8 +164,13 @@ setup(void **state)
 	f->dir = dir;
 	for (size_t i = 0; i < COUNT(ids); i++) {
 		f->keys[i] = tool_key(ids[i], algorithms[i]);
-		OK(key_ring_add(f->dir, f->keys[i], i == 0, &e));
+		OK(key_ring_add(f->dir, f->keys[i], KEY_BUNDLE, &e));
 	}
+	OK(key_ring_use(f->dir, "current", &e));
+	f->discovery = tool_key("found", KEY_RS256);
+	OK(key_ring_add(f->dir, f->discovery, KEY_DISCOVERY, &e));
+	f->audit = tool_key("audit", KEY_ES256);
+	OK(key_ring_add(f->dir, f->audit, KEY_AUDIT, &e));
 	OK(channel_pair(f->fds, &e));
 	f->channel = channel_new(f->fds[0], "keeper");
 	start(f);
@@ -216,7 +224,7 @@ signs_for_the_pipeline(void **state)
 
 	buf_init(&jws, JWS_SIZE_MAX);
 	start_caller(f);
-	OK(keeper_sign(f->caller, &jws, &id, "authz", REVISION, files,
+	OK(keeper_sign(f->caller, &jws, &id, NULL, "authz", REVISION, files,
 	    COUNT(files), &e));
 	assert_string_equal(id, "current");
 	OK(jws_verify(&c, jws.data, jws.len, f->keys[0], &e));
@@ -236,7 +244,7 @@ signs_for_the_pipeline(void **state)
 	assert_int_equal(keeper_verify(f->caller, "current", jws.data, jws.len,
 			     &e),
 	    ERR_CRYPTO);
-	assert_int_equal(keeper_sign(f->caller, &jws, &id, "discovery",
+	assert_int_equal(keeper_sign(f->caller, &jws, &id, NULL, "discovery",
 			     REVISION, files, COUNT(files), &e),
 	    ERR_INVALID);
 	assert_non_null(strstr(e.text, "discovery"));
@@ -296,6 +304,20 @@ signs_with_every_key(void **state)
 	}
 }
 
+static const json_t *
+find_listed(const json_t *keys, const char *id)
+{
+	size_t i;
+	json_t *k;
+
+	json_array_foreach(keys, i, k)
+		if (strcmp(json_string_value(json_object_get(k, "id")), id) ==
+		    0)
+			return k;
+	fail_msg("no key %s is listed", id);
+	return NULL;
+}
+
 static void
 tells_its_public_keys(void **state)
 {
@@ -309,18 +331,19 @@ tells_its_public_keys(void **state)
 			     "keys", &keys),
 	    0);
 	assert_string_equal(current, "current");
-	assert_int_equal(json_array_size(keys), 3);
+	assert_int_equal(json_array_size(keys), 5);
 	for (size_t i = 0; i < 3; i++) {
-		const json_t *k = json_array_get(keys, i);
+		const json_t *k = find_listed(keys, key_id(f->keys[i]));
 		const char *pem =
 		    json_string_value(json_object_get(k, "public"));
 		AUTO_BUF right = { 0 };
 
 		buf_init(&right, KEY_FILE_MAX);
 		key_write_public(&right, f->keys[i]);
-		assert_string_equal(json_string_value(json_object_get(k, "id")),
-		    key_id(f->keys[i]));
-		assert_int_equal(json_object_size(k), pem != NULL ? 3 : 2);
+		assert_string_equal(json_string_value(json_object_get(k,
+					"kind")),
+		    "bundle");
+		assert_int_equal(json_object_size(k), pem != NULL ? 5 : 4);
 		assert_int_equal(pem != NULL, !key_is_symmetric(f->keys[i]));
 		if (pem != NULL)
 			assert_string_equal(pem, right.data);
@@ -489,7 +512,7 @@ hostile_requests_are_refused(void **state)
 		    ERR_NOT_FOUND },
 		{ KEEPER_KEYS, "{\"private\":true}", ERR_INVALID },
 		{ 99, "{}", ERR_DENIED },
-		{ 103, FILES(""), ERR_DENIED },
+		{ 105, FILES(""), ERR_DENIED },
 		{ 1, "{}", ERR_DENIED },
 	};
 	struct fixture *f = *state;
@@ -551,21 +574,21 @@ big_lists(void **state)
 			    HASH };
 	buf_init(&jws, JWS_SIZE_MAX);
 	start_caller(f);
-	OK(keeper_sign(f->caller, &jws, &id, "authz", REVISION, list, MANY + 1,
-	    &e));
+	OK(keeper_sign(f->caller, &jws, &id, NULL, "authz", REVISION, list,
+	    MANY + 1, &e));
 	OK(jws_verify(&c, jws.data, jws.len, f->keys[0], &e));
 	assert_int_equal(c.count, MANY + 1);
 	jws_claims_clear(&c);
 
 	/* The last one twice; and a name that is two lines. */
 	list[MANY + 1] = list[MANY];
-	assert_int_equal(keeper_sign(f->caller, &jws, &id, "authz", REVISION,
-			     list, MANY + 2, &e),
+	assert_int_equal(keeper_sign(f->caller, &jws, &id, NULL, "authz",
+			     REVISION, list, MANY + 2, &e),
 	    ERR_INVALID);
 	assert_non_null(strstr(e.text, "listed twice"));
 	list[MANY + 1] = (struct jws_file){ "q\n" LINE("r"), HASH };
-	assert_int_equal(keeper_sign(f->caller, &jws, &id, "authz", REVISION,
-			     list, MANY + 2, &e),
+	assert_int_equal(keeper_sign(f->caller, &jws, &id, NULL, "authz",
+			     REVISION, list, MANY + 2, &e),
 	    ERR_INVALID);
 	assert_non_null(strstr(e.text, "line break"));
 	stop_caller(f);
@@ -757,7 +780,7 @@ a_new_one_takes_over(void **state)
 
 	assert_int_equal(kill(f->pid, SIGKILL), 0);
 	assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
-	OK(key_ring_add(f->dir, late, true, &e));
+	OK(key_ring_add(f->dir, late, KEY_BUNDLE, &e));
 	start(f);
 	OK(ask(f, KEEPER_SIGN_BUNDLE,
 	    json_pack("{s:s,s:s,s:s,s:s}", "key", "late", "bundle", "authz",

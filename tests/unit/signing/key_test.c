@@ -580,21 +580,23 @@ ring_keeps_keys(void **state)
 	struct err e;
 
 	assert_int_equal(key_ring_read(&ring, keys, &e), ERR_NOT_FOUND);
-	OK(key_ring_add(keys, first, false, &e));
+	OK(key_ring_add(keys, first, KEY_BUNDLE, &e));
 	OK(key_ring_read(&ring, keys, &e));
 	assert_int_equal(ring.count, 1);
 	assert_null(ring.current);
 	key_ring_clear(&ring);
 
-	OK(key_ring_add(keys, second, true, &e));
-	assert_int_equal(key_ring_add(keys, first, true, &e), ERR_CONFLICT);
+	OK(key_ring_add(keys, second, KEY_BUNDLE, &e));
+	OK(key_ring_use(keys, "shared.secret", &e));
+	assert_int_equal(key_ring_add(keys, first, KEY_AUDIT, &e),
+	    ERR_CONFLICT);
 	OK(key_ring_read(&ring, keys, &e));
 	assert_int_equal(ring.count, 2);
 	assert_string_equal(key_id(ring.current), "shared.secret");
 	assert_null(key_ring_find(&ring, "other"));
-	assert_int_equal(key_algorithm_of(key_ring_find(&ring, "2026-10")),
+	assert_int_equal(key_algorithm_of(key_ring_find(&ring, "2026-10")->key),
 	    KEY_RS256);
-	sign(&signature, key_ring_find(&ring, "2026-10"));
+	sign(&signature, key_ring_find(&ring, "2026-10")->key);
 	assert_int_equal(verify(first, &signature), ERR_OK);
 	key_ring_clear(&ring);
 
@@ -624,7 +626,7 @@ damage(const char *dir, const char *name, const char *text, enum err_code code)
 		assert_int_equal(unlink(path), 0);
 	if (key_ring_read(&ring, dir, &e) != code)
 		fail_msg("%s: %s: %s", name, text, e.text);
-	assert_null(ring.keys);
+	assert_null(ring.items);
 	tool_write(dir, name, old.data, old.len);
 }
 
@@ -641,7 +643,8 @@ ring_sees_damage(void **state)
 
 	buf_init(&pem, KEY_FILE_MAX);
 	key_write_public(&pem, other);
-	OK(key_ring_add(dir, k, true, &e));
+	OK(key_ring_add(dir, k, KEY_BUNDLE, &e));
+	OK(key_ring_use(dir, "a", &e));
 	damage(dir, "current", "b\n", ERR_CORRUPT);
 	damage(dir, "current", "", ERR_CORRUPT);
 	damage(dir, "current",
@@ -667,6 +670,15 @@ ring_sees_damage(void **state)
 	    "{\"id\":\"a\",\"algorithm\":\"ES256\",\"created_at\":\"\","
 	    "\"more\":1}",
 	    ERR_CORRUPT);
+	damage(dir, "a.json",
+	    "{\"id\":\"a\",\"algorithm\":\"ES256\",\"created_at\":\"\","
+	    "\"kind\":\"any\"}",
+	    ERR_INVALID);
+	/* The key that signs bundles has to be one for them. */
+	damage(dir, "a.json",
+	    "{\"id\":\"a\",\"algorithm\":\"ES256\",\"created_at\":\"\","
+	    "\"kind\":\"audit\"}",
+	    ERR_CORRUPT);
 	assert_int_equal(chmod(path, 0640), 0);
 	assert_int_equal(key_ring_read(&ring, dir, &e), ERR_DENIED);
 	assert_non_null(strstr(e.text, "chmod 600"));
@@ -685,7 +697,8 @@ ring_ignores_left_overs(void **state)
 	struct key_ring ring = { 0 };
 	struct err e;
 
-	OK(key_ring_add(dir, k, true, &e));
+	OK(key_ring_add(dir, k, KEY_BUNDLE, &e));
+	OK(key_ring_use(dir, "a", &e));
 	tool_write(dir, "late.key", "half", 4);
 	tool_write(dir, "a.json.tmp.12.7ffd", "{", 1);
 	tool_write(dir, ".json", "{", 1);
@@ -693,11 +706,57 @@ ring_ignores_left_overs(void **state)
 	OK(key_ring_read(&ring, dir, &e));
 	assert_int_equal(ring.count, 1);
 	key_ring_clear(&ring);
-	OK(key_ring_add(dir, late, true, &e));
+	OK(key_ring_add(dir, late, KEY_BUNDLE, &e));
+	OK(key_ring_use(dir, "late", &e));
 	OK(key_ring_read(&ring, dir, &e));
 	assert_int_equal(ring.count, 2);
 	assert_string_equal(key_id(ring.current), "late");
 	key_ring_clear(&ring);
+}
+
+/* Each kind has its newest; of them only those for bundles are ever chosen. */
+static void
+ring_knows_kinds(void **state)
+{
+	const char *dir = *state;
+	AUTO(key, bundle) = tool_key("b", KEY_ES256);
+	AUTO(key, audit) = tool_key("a", KEY_ES256);
+	AUTO(key, other) = tool_key("c", KEY_ES256);
+	struct key_ring ring = { 0 };
+	enum key_kind kind;
+	struct err e;
+
+	for (int i = 0; i < KEY_KINDS; i++) {
+		OK(key_kind_parse(&kind, key_kind_name((enum key_kind)i), &e));
+		assert_int_equal(kind, i);
+	}
+	assert_int_equal(key_kind_parse(&kind, "Bundle", &e), ERR_INVALID);
+	OK(key_ring_add(dir, bundle, KEY_BUNDLE, &e));
+	OK(key_ring_add(dir, audit, KEY_AUDIT, &e));
+	OK(key_ring_use(dir, "b", &e));
+	assert_int_equal(key_ring_use(dir, "a", &e), ERR_CONFLICT);
+	OK(key_ring_read(&ring, dir, &e));
+	assert_ptr_equal(ring.current, key_ring_find(&ring, "b")->key);
+	assert_int_equal(key_ring_find(&ring, "a")->kind, KEY_AUDIT);
+	assert_ptr_equal(key_ring_newest(&ring, KEY_AUDIT),
+	    key_ring_find(&ring, "a"));
+	assert_null(key_ring_newest(&ring, KEY_DISCOVERY));
+	key_ring_clear(&ring);
+
+	/* What is retired is still there, and chosen for nothing. */
+	OK(key_ring_retire(dir, "b", &e));
+	OK(key_ring_retire(dir, "b", &e));
+	assert_int_equal(key_ring_use(dir, "b", &e), ERR_CONFLICT);
+	assert_non_null(strstr(e.text, "retired"));
+	assert_int_equal(key_ring_retire(dir, "c", &e), ERR_NOT_FOUND);
+	OK(key_ring_read(&ring, dir, &e));
+	assert_int_equal(ring.count, 2);
+	assert_null(ring.current);
+	assert_null(key_ring_newest(&ring, KEY_BUNDLE));
+	assert_int_not_equal(key_ring_find(&ring, "b")->retired_at[0], '\0');
+	key_ring_clear(&ring);
+	OK(key_ring_add(dir, other, KEY_BUNDLE, &e));
+	OK(key_ring_use(dir, "c", &e));
 }
 
 static void
@@ -753,6 +812,7 @@ main(void)
 		IN_FOLDER(ring_keeps_keys),
 		IN_FOLDER(ring_sees_damage),
 		IN_FOLDER(ring_ignores_left_overs),
+		IN_FOLDER(ring_knows_kinds),
 		IN_FOLDER(ring_has_a_limit),
 	};
 
