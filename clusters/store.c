@@ -162,7 +162,11 @@ static const char *const migrations[STORE_VERSION] = {
 	" cluster TEXT NOT NULL, bundle TEXT NOT NULL, root TEXT NOT NULL,"
 	" serial INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
 	" PRIMARY KEY (cluster, bundle, root));"
-	"ALTER TABLE operations ADD COLUMN waits TEXT;",
+	"ALTER TABLE operations ADD COLUMN waits TEXT;"
+	/* Signed heads of the audit, in the order of their signing. */
+	"CREATE TABLE audit_heads ("
+	" id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL,"
+	" at_ms INTEGER NOT NULL, key_id TEXT NOT NULL, jws TEXT NOT NULL);",
 };
 
 static enum err_code
