@@ -12,6 +12,7 @@
 #include "policies/fetch.h"
 #include "policies/gate_local.h"
 #include "policies/join.h"
+#include "server/call.h"
 #include "server/supervisor.h"
 
 enum { RUN_TIMEOUT_MAX_MS = 3600 * 1000, UNCLAIMED_MS = 60000 };
@@ -38,7 +39,7 @@ struct children {
 };
 
 const uint32_t children_kinds[] = { SUPERVISOR_RUN, SUPERVISOR_FETCH,
-	SUPERVISOR_JOIN, SUPERVISOR_WAIT, SUPERVISOR_STOP, 0 };
+	SUPERVISOR_JOIN, SUPERVISOR_CALL, SUPERVISOR_WAIT, SUPERVISOR_STOP, 0 };
 
 struct children *
 children_new(const struct conf *c, struct channel *pipeline)
@@ -351,6 +352,21 @@ handle_join(struct children *k, const struct message *m, struct err *e)
 	return answer_number(k, m, c, e);
 }
 
+/* ---- CALL ---- */
+
+static enum err_code
+handle_call(struct children *k, const struct message *m, struct err *e)
+{
+	int64_t timeout_ms;
+	struct child *c;
+	pid_t pid;
+
+	TRY(free_slot(k, &c, e));
+	TRY(call_start(&pid, &timeout_ms, k->conf, m, e));
+	begin(k, c, pid, timeout_ms);
+	return answer_number(k, m, c, e);
+}
+
 /* ---- WAIT and STOP ---- */
 
 static void
@@ -427,6 +443,9 @@ children_handle(struct children *k, struct message *m)
 		break;
 	case SUPERVISOR_JOIN:
 		code = handle_join(k, m, &e);
+		break;
+	case SUPERVISOR_CALL:
+		code = handle_call(k, m, &e);
 		break;
 	case SUPERVISOR_WAIT:
 		code = handle_wait(k, m, &e);

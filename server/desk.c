@@ -318,17 +318,18 @@ pipes_open(struct pipes *p, struct err *e)
 	return ERR_IO;
 }
 
-/* Starts, reads, waits. Takes over payload. */
+/* Starts, reads, waits. Takes over payload; input may be -1. */
 static enum err_code
 run_child(struct desk *d, uint32_t kind, json_t *payload, size_t streams,
-    int64_t timeout_ms, size_t out_max, const struct desk_patience *patience,
-    struct child_result *out, struct err *e)
+    int input, int64_t timeout_ms, size_t out_max,
+    const struct desk_patience *patience, struct child_result *out,
+    struct err *e)
 {
 	struct child_result r = { .end = CHILD_EXITED };
 	struct pipes p;
 	json_int_t number;
 	enum err_code code = pipes_open(&p, e);
-	int fds[2];
+	int fds[3];
 
 	if (code != ERR_OK) {
 		json_decref(payload);
@@ -336,6 +337,8 @@ run_child(struct desk *d, uint32_t kind, json_t *payload, size_t streams,
 	}
 	fds[0] = p.out[1];
 	fds[1] = p.err[1];
+	if (input >= 0)
+		fds[streams++] = input;
 	code = start_child(d, kind, payload, fds, streams, &number, e);
 	close_one(&p.out[1]);
 	close_one(&p.err[1]);
@@ -402,7 +405,16 @@ desk_run(void *runner, struct child_result *out, const struct gate_tool *tool,
 	    json_pack("{s:s,s:s?,s:o,s:s,s:s,s:I}", "repository", r->repository,
 		"command", tool->command, "args", args, "work", work, "sub",
 		sub, "timeout_ms", (json_int_t)tool->timeout_ms),
-	    2, tool->timeout_ms, tool->out_max, NULL, out, e);
+	    2, -1, tool->timeout_ms, tool->out_max, NULL, out, e);
+}
+
+enum err_code
+desk_child(struct desk *d, uint32_t kind, json_t *payload, int input,
+    int64_t timeout_ms, size_t out_max, const struct desk_patience *patience,
+    struct child_result *out, struct err *e)
+{
+	return run_child(d, kind, payload, 1, input, timeout_ms, out_max,
+	    patience, out, e);
 }
 
 enum err_code
@@ -416,7 +428,8 @@ desk_fetch(struct desk *d, const struct conf_repository *repo,
 	TRY(run_child(d, SUPERVISOR_FETCH,
 	    json_pack("{s:s,s:s,s:s,s:s}", "repository", repo->name, "incoming",
 		folder, "known", known, "branch", branch),
-	    1, repo->fetch_timeout * 1000, FETCH_RESULT_MAX, patience, &r, e));
+	    1, -1, repo->fetch_timeout * 1000, FETCH_RESULT_MAX, patience, &r,
+	    e));
 	fetch_result_read(out, &r);
 	child_result_clear(&r);
 	return ERR_OK;
@@ -432,7 +445,7 @@ desk_join(struct desk *d, const struct conf_repository *repo,
 	TRY(run_child(d, SUPERVISOR_JOIN,
 	    json_pack("{s:s,s:s}", "repository", repo->name, "incoming",
 		folder),
-	    1, JOIN_TIMEOUT_MS, JOIN_RESULT_MAX, patience, &r, e));
+	    1, -1, JOIN_TIMEOUT_MS, JOIN_RESULT_MAX, patience, &r, e));
 	code = join_result(&r, e);
 	child_result_clear(&r);
 	return code;

@@ -82,6 +82,15 @@ struct desk_runner {
 enum err_code desk_run(void *runner, struct child_result *out,
     const struct gate_tool *tool, struct err *e) MUST_CHECK;
 
+/* Any of the supervisor's children that writes to its stdout alone. Takes over
+ * payload. input is one more descriptor for it, or -1. patience may be NULL; when
+ * it is over the child is ended. An error means that it could not be started, or
+ * that the supervisor does not answer. The caller clears *out. */
+enum err_code desk_child(struct desk *d, uint32_t kind, json_t *payload,
+    int input, int64_t timeout_ms, size_t out_max,
+    const struct desk_patience *patience, struct child_result *out,
+    struct err *e) MUST_CHECK;
+
 /* One fetch into data_dir/repos/NAME/incoming/FOLDER. An error means that no
  * fetch could be started at all. patience may be NULL; when it is over the child
  * is ended and the outcome is FETCH_FAILED. */

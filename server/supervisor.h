@@ -24,6 +24,10 @@ enum supervisor_kind {
 	/* JOIN: {"repository","incoming":"3"} → {"child": n}: the list of what
 	 * is joined is in that folder already (policies/join.h). */
 	SUPERVISOR_JOIN = 304,
+	/* CALL: {"target":"events/ops","headers":{…}}, with a second descriptor
+	 * for the body where the target takes one → {"child": n}
+	 * (server/call.h) */
+	SUPERVISOR_CALL = 305,
 	/* {"child"} → {"end","status","wall_ms","cpu_ms","rss_max"} */
 	SUPERVISOR_WAIT = 302,
 	/* {"child"} → {}: kills its group. */
