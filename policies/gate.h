@@ -203,4 +203,10 @@ enum err_code gate_compile(struct buf *out, const struct gate_job *job,
 enum err_code gate_activate(const struct gate_job *job, const void *bundle,
     size_t len, struct err *e) MUST_CHECK;
 
+/* The same, and what this query gives there is appended to out, as JSON; at most
+ * GATE_OUTPUT_MAX bytes of it. */
+enum err_code gate_evaluate(struct buf *out, const struct gate_job *job,
+    const char *query, const void *bundle, size_t len, struct err *e)
+    MUST_CHECK;
+
 #endif

@@ -155,12 +155,12 @@ gate_compile(struct buf *out, const struct gate_job *job,
 	return file_remove_tree(dir, e);
 }
 
-enum err_code
-gate_activate(const struct gate_job *job, const void *bundle, size_t len,
-    struct err *e)
+static enum err_code
+evaluate(struct buf *out, const struct gate_job *job, const char *query,
+    const void *bundle, size_t len, size_t out_max, struct err *e)
 {
-	static const char *const args[] = { "eval", "--format=raw", "--bundle",
-		GATE_COMPILE_INPUT, "true", NULL };
+	const char *const args[] = { "eval", "--format=raw", "--bundle",
+		GATE_COMPILE_INPUT, query, NULL };
 	AUTO_STR dir = file_path(job->work, "activate");
 	struct child_result c = { 0 };
 	enum err_code code;
@@ -170,9 +170,26 @@ gate_activate(const struct gate_job *job, const void *bundle, size_t len,
 	    &(struct gate_tool){ .args = args,
 		.dir = dir,
 		.timeout_ms = GATE_LOAD_MS,
-		.out_max = ACTIVATE_TEXT_MAX },
+		.out_max = out_max },
 	    e);
+	if (code == ERR_OK && out != NULL)
+		buf_add(out, c.out.data, c.out.len);
 	child_result_clear(&c);
 	TRY(code);
 	return file_remove_tree(dir, e);
+}
+
+enum err_code
+gate_activate(const struct gate_job *job, const void *bundle, size_t len,
+    struct err *e)
+{
+	return evaluate(NULL, job, "true", bundle, len, ACTIVATE_TEXT_MAX, e);
+}
+
+enum err_code
+gate_evaluate(struct buf *out, const struct gate_job *job, const char *query,
+    const void *bundle, size_t len, struct err *e)
+{
+	TRY(evaluate(out, job, query, bundle, len, GATE_OUTPUT_MAX, e));
+	return buf_check(out, query, e);
 }
