@@ -166,7 +166,21 @@ static const char *const migrations[STORE_VERSION] = {
 	/* Signed heads of the audit, in the order of their signing. */
 	"CREATE TABLE audit_heads ("
 	" id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL,"
-	" at_ms INTEGER NOT NULL, key_id TEXT NOT NULL, jws TEXT NOT NULL);",
+	" at_ms INTEGER NOT NULL, key_id TEXT NOT NULL, jws TEXT NOT NULL);"
+	/* Signing keys, and which a cluster was given. Signatures that are
+	 * needed and not there yet. */
+	"CREATE TABLE signing_keys ("
+	" id TEXT PRIMARY KEY, kind TEXT NOT NULL, algorithm TEXT NOT NULL,"
+	" public TEXT, created_at TEXT NOT NULL, present INTEGER NOT NULL,"
+	" is_default INTEGER NOT NULL, retired_ms INTEGER NOT NULL DEFAULT 0,"
+	" retired_by TEXT, retired_reason TEXT);"
+	"CREATE TABLE cluster_keys ("
+	" cluster TEXT PRIMARY KEY, key_id TEXT NOT NULL, who TEXT NOT NULL,"
+	" at_ms INTEGER NOT NULL, reason TEXT);"
+	"CREATE TABLE variants_wanted ("
+	" bundle TEXT NOT NULL, content_sha256 TEXT NOT NULL,"
+	" key_id TEXT NOT NULL, artifact TEXT NOT NULL, at_ms INTEGER NOT NULL,"
+	" error TEXT, PRIMARY KEY (bundle, content_sha256, key_id));",
 };
 
 static enum err_code
