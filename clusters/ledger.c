@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "clusters/ledger_message.h"
+#include "clusters/reserve.h"
 #include "core/confine.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -15,19 +16,20 @@
 struct ledger_row {
 	uint32_t kind;
 	ledger_fn *run;
+	bool vital; /* is written down even when the disk is full */
 };
 
 static const struct ledger_row pipeline_rows[] = {
-	{ LEDGER_REPOSITORY, ledger_repository },
-	{ LEDGER_COMMITS, ledger_commits },
-	{ LEDGER_VERDICT, ledger_verdict },
-	{ LEDGER_PUBLISH, ledger_publish },
-	{ LEDGER_OPERATION, ledger_operation },
+	{ LEDGER_REPOSITORY, ledger_repository, true },
+	{ LEDGER_COMMITS, ledger_commits, false },
+	{ LEDGER_VERDICT, ledger_verdict, false },
+	{ LEDGER_PUBLISH, ledger_publish, false },
+	{ LEDGER_OPERATION, ledger_operation, true },
 	{ 0 },
 };
 static const struct ledger_row http_rows[] = {
-	{ LEDGER_ACTION, ledger_action },
-	{ LEDGER_ENGINES, ledger_engines },
+	{ LEDGER_ACTION, ledger_action, true },
+	{ LEDGER_ENGINES, ledger_engines, false },
 	{ 0 },
 };
 
@@ -42,8 +44,9 @@ struct peer {
 	const uint32_t *kinds;
 };
 
-/* Messages of each peer that are still read at the end. */
-enum { LEDGER_LAST_MAX = 64 };
+/* Messages of each peer that are still read at the end; how often to look for
+ * room for the reserve. */
+enum { LEDGER_LAST_MAX = 64, LEDGER_ROOM_MS = 1000 };
 
 enum { PEER_PIPELINE, PEER_HTTP, PEERS };
 
@@ -51,20 +54,59 @@ struct ledger {
 	struct ledger_context context;
 	struct peer peers[PEERS];
 	int signals;
+	bool poor; /* the reserve is missing */
 };
 
 /* One transaction per message: all of it or nothing. */
 static enum err_code
-carry_out(struct ledger *l, ledger_fn *run, const json_t *payload,
+attempt(struct ledger *l, const struct ledger_row *row, const json_t *payload,
     json_t **reply, struct err *e)
 {
 	enum err_code code;
 
 	TRY(store_begin(l->context.store, e));
-	code = run(&l->context, payload, reply, e);
+	code = row->run(&l->context, payload, reply, e);
 	if (code == ERR_OK)
-		return store_commit(l->context.store, e);
-	store_rollback(l->context.store);
+		code = store_commit(l->context.store, e);
+	else
+		store_rollback(l->context.store);
+	if (code == ERR_OK)
+		return ERR_OK;
+	json_decref(*reply);
+	*reply = NULL;
+	return code;
+}
+
+/* After a failure: was it for want of room, and is there some now? */
+static bool
+make_room(struct ledger *l, enum err_code code)
+{
+	const char *folder = l->context.folder;
+
+	if ((code != ERR_IO && code != ERR_UNAVAILABLE) ||
+	    !reserve_is_full(folder) || !reserve_give_up(folder))
+		return false;
+	l->poor = true;
+	log_warn("reserve.given_up",
+	    "the disk is full; assignments and audit go on, commits wait");
+	return true;
+}
+
+static enum err_code
+carry_out(struct ledger *l, const struct ledger_row *row, const json_t *payload,
+    json_t **reply, struct err *e)
+{
+	enum err_code code;
+
+	if (!row->vital)
+		TRY(reserve_check(l->context.folder, RESERVE_COMMITS, e));
+	code = attempt(l, row, payload, reply, e);
+	if (code != ERR_OK && row->vital && make_room(l, code))
+		code = attempt(l, row, payload, reply, e);
+	if (code == ERR_IO && reserve_is_full(l->context.folder))
+		return err_set(e, ERR_UNAVAILABLE,
+		    "the disk is full to the last byte: nothing can be written "
+		    "down until there is room for data_dir");
 	return code;
 }
 
@@ -93,31 +135,31 @@ answer(struct peer *p, const struct message *m, const json_t *reply,
 		log_warn("ledger.reply", "kind=%u error=%s", m->kind, e.text);
 }
 
-static ledger_fn *
+static const struct ledger_row *
 find_row(const struct peer *p, uint32_t kind)
 {
 	for (const struct ledger_row *row = p->rows; row->kind != 0; row++)
 		if (row->kind == kind)
-			return row->run;
+			return row;
 	return NULL;
 }
 
 static void
 handle(struct ledger *l, struct peer *p, const struct message *m)
 {
-	ledger_fn *run = find_row(p, m->kind);
+	const struct ledger_row *row = find_row(p, m->kind);
 	int64_t before = store_changes(l->context.store);
 	struct err why = { 0 };
 	json_t *reply = NULL;
 	enum err_code code;
 
-	if (run == NULL)
+	if (row == NULL)
 		return; /* a reply: nothing is ever asked from here */
-	code = carry_out(l, run, m->payload, &reply, &why);
-	if (code == ERR_OK && run != ledger_engines &&
+	code = carry_out(l, row, m->payload, &reply, &why);
+	if (code == ERR_OK && row->run != ledger_engines &&
 	    store_changes(l->context.store) != before)
 		tell_changed(l);
-	if (code != ERR_OK && run != ledger_engines)
+	if (code != ERR_OK && row->run != ledger_engines)
 		log_warn("ledger.refused", "kind=%u code=%s reason=%s", m->kind,
 		    err_name(code), why.text);
 	answer(p, m, reply, code, &why);
@@ -155,6 +197,17 @@ finish(struct ledger *l)
 	}
 }
 
+/* Who waits for room is told that there is some. */
+static void
+restore_reserve(struct ledger *l)
+{
+	if (reserve_make(l->context.folder)) {
+		l->poor = false;
+		log_info("reserve.made", "there is room on the disk");
+		tell_changed(l);
+	}
+}
+
 static int
 serve(struct ledger *l)
 {
@@ -167,12 +220,14 @@ serve(struct ledger *l)
 		};
 	ready[PEERS] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
 	for (;;) {
-		if (poll(ready, PEERS + 1, -1) < 0) {
+		if (poll(ready, PEERS + 1, l->poor ? LEDGER_ROOM_MS : -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			log_error("ledger.failed", "poll: errno=%d", errno);
 			return 1;
 		}
+		if (l->poor)
+			restore_reserve(l);
 		if (ready[PEERS].revents != 0) {
 			finish(l);
 			return 0;
@@ -214,7 +269,10 @@ start(struct ledger *l, const struct ledger_setup *setup, struct err *e)
 	l->context.folder = setup->data_dir;
 	TRY(signals_open(&l->signals, e));
 	TRY(store_open(&l->context.store, setup->data_dir, e));
-	log_info("ledger.started", "data_dir=%s", setup->data_dir);
+	l->poor = !reserve_make(setup->data_dir) &&
+	    !reserve_is_there(setup->data_dir);
+	log_info("ledger.started", "data_dir=%s reserve=%s", setup->data_dir,
+	    l->poor ? "missing" : "there");
 	return withdraw(setup, e);
 }
 

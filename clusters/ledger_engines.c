@@ -2,35 +2,12 @@
  * and it is the first to stop when there is little room on the disk. */
 
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "clusters/engines.h"
 #include "clusters/ledger_message.h"
 #include "clusters/payload.h"
+#include "clusters/reserve.h"
 #include "core/spec.h"
-
-enum { ROOM_MIN = 64 << 20, ROOM_SHARE = 16 };
-
-/* A sixteenth of the disk, at most 64 MiB. */
-static enum err_code
-check_room(const struct ledger_context *c, struct err *e)
-{
-	struct statvfs fs;
-	uint64_t wanted, left;
-
-	if (c->folder == NULL || statvfs(c->folder, &fs) != 0)
-		return ERR_OK;
-	wanted = (uint64_t)fs.f_blocks * fs.f_frsize / ROOM_SHARE;
-	if (wanted > ROOM_MIN)
-		wanted = ROOM_MIN;
-	left = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (left >= wanted)
-		return ERR_OK;
-	return err_set(e, ERR_UNAVAILABLE,
-	    "engines: less than %llu KiB are left on the disk; what engines "
-	    "do is not written down",
-	    (unsigned long long)wanted >> 10);
-}
 
 static enum err_code
 read_row(const json_t *item, struct store_engine_row *out, struct err *e)
@@ -87,7 +64,8 @@ ledger_engines(struct ledger_context *c, const json_t *payload, json_t **reply,
 		return err_set(e, ERR_LIMIT,
 		    "engines: has to be a list of at most %d",
 		    LEDGER_ENGINES_MAX);
-	TRY(check_room(c, e));
+	if (c->folder != NULL)
+		TRY(reserve_check(c->folder, RESERVE_HISTORY, e));
 	TRY(store_forget_engines(c->store, forget_ms, e));
 	TRY(store_count_engines(c->store, &count, e));
 	count = c->engines_max - count;

@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "core/log.h"
 #include "core/mem.h"
+
+enum { GREETING_ADDRESS_MAX = 4096 };
 
 /* 0.0.0.0 and [::] are where one listens, not where one goes. */
 static char *
@@ -19,6 +22,22 @@ local_url(const struct conf *c, const char *address)
 	return mem_printf("%s://%s", scheme, address);
 }
 
+/* Commands on this machine look here. Most starts find it as it has to be, and
+ * no start fails for it: engines do not need it. */
+static void
+put_address(const char *path, const char *line)
+{
+	AUTO_BUF before = { 0 };
+	struct err e = { 0 };
+
+	buf_init(&before, GREETING_ADDRESS_MAX);
+	if (file_read(&before, path, NULL) == ERR_OK &&
+	    strcmp(before.data, line) == 0)
+		return;
+	if (file_replace(path, line, strlen(line), 0644, &e) != ERR_OK)
+		log_error("address.failed", "error=\"%s\"", e.text);
+}
+
 enum err_code
 greeting_print(const struct conf *c, const char *address, struct err *e)
 {
@@ -30,7 +49,7 @@ greeting_print(const struct conf *c, const char *address, struct err *e)
 	    c->url != NULL ? c->url : "", c->url != NULL ? "\n" : "");
 	char *token = NULL;
 
-	TRY(file_replace(path, line, strlen(line), 0644, e));
+	put_address(path, line);
 	TRY(file_read_secret(&token, engine, e));
 	(void)printf("edict " EDICT_VERSION " serves %s\n\n"
 		     "  data folder   %s\n"

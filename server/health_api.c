@@ -14,9 +14,11 @@ void
 health_api_ready(struct request *r)
 {
 	json_t *reasons = service_reasons(r->service);
+	json_t *warnings = service_warnings(r->service);
 	bool ready = json_array_size(reasons) == 0;
 
 	r->soon = true;
 	reply_json(r, ready ? 200 : 503,
-	    json_pack("{s:b, s:o}", "ready", ready, "reasons", reasons));
+	    json_pack("{s:b, s:o, s:o}", "ready", ready, "reasons", reasons,
+		"warnings", warnings));
 }

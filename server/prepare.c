@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clusters/payload.h"
+#include "clusters/reserve.h"
 #include "clusters/store_audit.h"
 #include "core/clock.h"
 #include "core/file.h"
@@ -38,7 +39,8 @@ prepare_lock(const struct conf *c, int *fd, struct err *e)
 		    c->data_dir, owner);
 	}
 	n = snprintf(owner, sizeof owner, "%d\n", (int)getpid());
-	if (ftruncate(*fd, 0) != 0 || pwrite(*fd, owner, (size_t)n, 0) != n)
+	/* In the place of the one before: that takes no room on the disk. */
+	if (pwrite(*fd, owner, (size_t)n, 0) != n || ftruncate(*fd, n) != 0)
 		return err_errno(e, "%s", path);
 	return ERR_OK;
 }
@@ -225,9 +227,20 @@ check_tls_key(const struct conf *c, struct err *e)
 	return ERR_OK;
 }
 
+/* A start writes a little, and a full disk must not keep it from serving. */
+static void
+make_room(const char *data_dir)
+{
+	if (reserve_is_full(data_dir) && reserve_give_up(data_dir))
+		log_warn("reserve.given_up",
+		    "the disk is full; assignments and audit go on, commits "
+		    "wait");
+}
+
 static enum err_code
 prepare_all(const struct conf *c, struct err *e)
 {
+	make_room(c->data_dir);
 	TRY(check_tls_key(c, e));
 	TRY(make_folders(c, e));
 	TRY(prepare_keys(c, e));

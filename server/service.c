@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusters/reserve.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/mem.h"
@@ -99,6 +100,19 @@ service_reasons(struct service *s)
 	if (atomic_load(&s->ledger_silent_ms) > clock_mono_ms())
 		reason(list, "the ledger does not answer");
 	catalog_unref(c);
+	return list;
+}
+
+/* Not a reason: who is taken out of service for a full disk can neither be
+ * polled by engines nor roll back, and both still work. */
+json_t *
+service_warnings(struct service *s)
+{
+	json_t *list = json_array();
+	struct err why;
+
+	if (reserve_check(s->conf->data_dir, RESERVE_COMMITS, &why) != ERR_OK)
+		reason(list, why.text);
 	return list;
 }
 

@@ -73,6 +73,9 @@ void service_ledger_silent(struct service *s, int64_t ms);
  * They name no repository, bundle or cluster. */
 json_t *service_reasons(struct service *s);
 
+/* What is wrong and does not keep it from serving: as service_reasons. */
+json_t *service_warnings(struct service *s);
+
 /* The public keys in data_dir/keys as the API shows them, in *out (mem_free).
  * Private files are not opened. */
 enum err_code service_read_keys(char **out, const char *data_dir, struct err *e)

@@ -6,6 +6,7 @@
 
 #include "bundler/cache_file.h"
 #include "clusters/ledger.h"
+#include "clusters/reserve.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -338,6 +339,24 @@ idle_ms(struct worker *w, bool suspended)
 	return due;
 }
 
+/* What is left on a full disk is for the ledger: nothing is fetched or built
+ * with it. */
+static bool
+is_short_of_room(struct worker *w)
+{
+	struct err e = { 0 };
+	bool before = w->short_of_room;
+
+	w->short_of_room = reserve_check(w->desk->conf->data_dir,
+			       RESERVE_COMMITS, &e) != ERR_OK;
+	if (w->short_of_room && !before)
+		log_error("disk.full", "repo=%s error=\"%s\"", w->conf->name,
+		    e.text);
+	else if (before && !w->short_of_room)
+		log_info("disk.free", "repo=%s", w->conf->name);
+	return w->short_of_room;
+}
+
 static void
 step(struct worker *w)
 {
@@ -348,6 +367,10 @@ step(struct worker *w)
 		atomic_store(&w->desk->renew, true);
 	if (do_operation(w))
 		return;
+	if (is_short_of_room(w)) {
+		desk_wait(w->desk, &w->seen, WORKER_IDLE_MS);
+		return;
+	}
 	if (!suspended && watch_local_changed(w->watch))
 		watch_ask(w->watch);
 	if (!suspended && watch_due_ms(w->watch, clock_mono_ms()) == 0)

@@ -44,6 +44,7 @@ struct worker {
 	char spare[24];          /* an empty folder below incoming, or "" */
 	struct desk_place place; /* of a local repository */
 	bool given_up;           /* the last fetch, for something better */
+	bool short_of_room;      /* the disk is full */
 	int64_t operations_ms;   /* when operations are looked at again */
 	int64_t again_ms;        /* when what could not run is tried again */
 	int64_t again_wait_ms;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "clusters/ledger.h"
+#include "clusters/reserve.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -89,6 +90,21 @@ judged(struct worker *w, const struct store_operation *op, bool again,
 	return ERR_OK;
 }
 
+/* It is told why at once, and asked again when there is room. */
+static bool
+is_refused(struct worker *w, const struct store_operation *op)
+{
+	struct err e = { 0 };
+
+	if (reserve_check(w->desk->conf->data_dir, RESERVE_COMMITS, &e) ==
+	    ERR_OK)
+		return false;
+	log_warn("operation.refused", "operation=%" PRId64 " error=\"%s\"",
+	    op->id, e.text);
+	tell_failed(w, op->id, &e);
+	return true;
+}
+
 void
 worker_operation(struct worker *w, const struct store_operation *op)
 {
@@ -96,6 +112,8 @@ worker_operation(struct worker *w, const struct store_operation *op)
 	enum err_code code;
 	bool published = false;
 
+	if (is_refused(w, op))
+		return;
 	log_info("operation.begin", "repo=%s operation=%" PRId64 " kind=%s",
 	    w->conf->name, op->id, op->kind);
 	if (strcmp(op->kind, "fetch") == 0) {
