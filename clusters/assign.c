@@ -29,6 +29,7 @@ static const struct {
 	    ASSIGN_HELD },
 	[ASSIGN_RESUME] = { "resume",
 	    FROM(ASSIGN_FOLLOWING) | FROM(ASSIGN_HELD), ASSIGN_FOLLOWING },
+	[ASSIGN_RELEASE] = { "release", FROM(ASSIGN_HELD), ASSIGN_FOLLOWING },
 };
 
 const char *
@@ -92,6 +93,7 @@ change(struct assignment *a, enum assign_event event,
 	a->at_ms = who->at_ms;
 	mem_free(a->reason);
 	a->reason = mem_strdup(who->reason);
+	a->until[0] = '\0';
 	assign_block(a, NULL);
 }
 
@@ -110,6 +112,7 @@ set_target(struct assignment *a, const struct assign_target *t)
 	bool equal = strcmp(a->content, t->content) == 0;
 
 	set_current(a, t);
+	a->forced = t->forced;
 	if (equal)
 		return false;
 	memcpy(a->revision, t->revision, sizeof a->revision);
@@ -124,6 +127,16 @@ assign_comes_after(const struct assignment *a, const struct assign_target *t)
 	if (t->line < 0 || t->ancestor)
 		return false;
 	return t->line > a->line || (t->line == a->line && t->depth > a->depth);
+}
+
+bool
+assign_is_next(const struct assignment *a, const struct assign_target *t)
+{
+	if (a->mode != ASSIGN_HELD || a->until[0] == '\0' || t->line < 0 ||
+	    t->ancestor)
+		return false;
+	return t->line > a->until_line ||
+	    (t->line == a->until_line && t->depth > a->until_depth);
 }
 
 bool
@@ -196,7 +209,7 @@ assign_follow(struct assignment *a, const struct assign_target *t,
 	if (a->mode != ASSIGN_FOLLOWING || !assign_comes_after(a, t))
 		return ASSIGN_SAME;
 	if (strcmp(a->content, t->content) == 0) {
-		set_current(a, t);
+		(void)set_target(a, t);
 		assign_block(a, NULL);
 		return ASSIGN_NOTED;
 	}
@@ -230,6 +243,25 @@ void
 assign_pin(struct assignment *a, const struct assign_who *who)
 {
 	change(a, ASSIGN_PIN, who);
+}
+
+void
+assign_until(struct assignment *a, const struct assign_target *t)
+{
+	assert(a->mode == ASSIGN_HELD);
+	memcpy(a->until, t->commit, sizeof a->until);
+	a->until_line = t->line;
+	a->until_depth = t->depth;
+}
+
+enum assign_step
+assign_release(struct assignment *a, const struct assign_target *t,
+    const struct assign_who *who)
+{
+	bool moved = set_target(a, t);
+
+	change(a, ASSIGN_RELEASE, who);
+	return moved ? ASSIGN_MOVED : ASSIGN_NOTED;
 }
 
 enum assign_step

@@ -36,6 +36,10 @@ struct assignment {
 	char content[STORE_DIGEST_SIZE];
 	char artifact[STORE_DIGEST_SIZE]; /* SHA-256 */
 	int64_t line, depth;              /* of current_with; -1 unknown */
+	bool forced;               /* what it has did not pass its tests */
+	char until[STORE_ID_SIZE]; /* held until a passing commit comes after
+	                            * this one; "": until an operator says */
+	int64_t until_line, until_depth; /* -1 unknown */
 	char by[STORE_NAME_SIZE];
 	int64_t at_ms;
 	char *reason; /* mem_ memory, as is blocked; or NULL */
@@ -53,7 +57,9 @@ struct assign_target {
 	char content[STORE_DIGEST_SIZE];
 	char artifact[STORE_DIGEST_SIZE];
 	int64_t line, depth;
-	bool ancestor; /* of what the assignment is current with */
+	bool ancestor; /* of what the assignment is current with, or of what it
+	                * is held until */
+	bool forced;   /* without a passing verdict: an admin named it */
 };
 
 struct assign_who {
@@ -66,6 +72,8 @@ struct assign_who {
  * after an earlier one, but for what both have in common. */
 bool assign_comes_after(const struct assignment *a,
     const struct assign_target *t);
+/* Does t end the hold of one that is held until the next passing commit? */
+bool assign_is_next(const struct assignment *a, const struct assign_target *t);
 bool assign_quarantined(const struct assignment *a, const char *content);
 
 /* Is this change allowed from this mode? CONFLICT says why not. */
@@ -75,6 +83,7 @@ enum assign_event {
 	ASSIGN_ROLLBACK,
 	ASSIGN_PIN,
 	ASSIGN_RESUME,
+	ASSIGN_RELEASE, /* the commit came that it was held until */
 	ASSIGN_EVENTS
 };
 enum err_code assign_allowed(const struct assignment *a,
@@ -99,6 +108,11 @@ enum assign_step assign_follow(struct assignment *a,
 void assign_rollback(struct assignment *a, const struct assign_target *t,
     const struct assign_who *who);
 void assign_pin(struct assignment *a, const struct assign_who *who);
+/* After one of these two: held only until a passing commit comes after t. */
+void assign_until(struct assignment *a, const struct assign_target *t);
+/* t is that commit: follows again. What is in quarantine stays there. */
+enum assign_step assign_release(struct assignment *a,
+    const struct assign_target *t, const struct assign_who *who);
 
 /* Follows again, quarantine lifted, and goes to t if that comes after (NULL:
  * there is nothing newer). */

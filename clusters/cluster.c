@@ -13,7 +13,7 @@
 /* A LEDGER_PUBLISH; strings are borrowed from its payload. */
 struct publication {
 	const char *repository, *commit, *identity;
-	int owns_clusters;
+	int owns_clusters, forced;
 	json_int_t operation;
 	const json_t *bundles, *clusters;
 	int64_t line, depth; /* of the commit */
@@ -33,10 +33,11 @@ read_publication(struct publication *p, const json_t *payload, struct err *e)
 	json_error_t why;
 
 	if (json_unpack_ex(payload_unconst(payload), &why, 0,
-		"{s:s, s:s, s:s, s:b, s:I, s:o, s:o !}", "repository",
+		"{s:s, s:s, s:s, s:b, s:I, s:o, s:o, s?b !}", "repository",
 		&p->repository, "commit", &p->commit, "identity", &p->identity,
 		"owns_clusters", &p->owns_clusters, "operation", &p->operation,
-		"bundles", &p->bundles, "clusters", &p->clusters) != 0)
+		"bundles", &p->bundles, "clusters", &p->clusters, "forced",
+		&p->forced) != 0)
 		return payload_error(&why, "publication", e);
 	if (!json_is_array(p->bundles) || !json_is_array(p->clusters))
 		return err_set(e, ERR_INVALID,
@@ -331,31 +332,30 @@ follow_all(struct store *s, const struct publication *p, json_t *assigned,
 
 static enum err_code
 end_operation(struct store *s, const struct publication *p,
-    const struct store_operation_full *o, enum err_code how,
-    const struct err *why, struct err *e)
+    const struct store_operation_full *o, const struct cluster_change *c,
+    enum err_code how, const struct err *why, struct err *e)
 {
 	json_t *error = NULL;
-	json_t *body = NULL;
-	json_t *names = o->clusters;
+	json_t *assignments = NULL;
 	enum err_code code = ERR_OK;
 
 	if (how != ERR_OK)
 		error = json_pack("{s:s, s:s}", "code", err_name(how),
 		    "message", why->text);
 	else
-		code = view_assignments(s, o->op.bundle, names, &body, e);
+		code = cluster_assignments(s, c, &assignments, e);
 	if (code == ERR_OK)
 		code = store_progress_operation(s, o->op.id,
 		    &(struct store_progress){
 			.state = how == ERR_OK ? "done" : "failed",
 			.resolved = p->commit,
 			.error = error,
-			.assignments = json_object_get(body, "assignments"),
+			.assignments = assignments,
 			.finished_ms = p->now_ms,
 		    },
 		    e);
 	json_decref(error);
-	json_decref(body);
+	json_decref(assignments);
 	return code;
 }
 
@@ -376,8 +376,12 @@ try_rollback(struct store *s, const struct cluster_change *c,
 	char content[STORE_DIGEST_SIZE];
 	enum err_code code;
 	struct err undone;
+	size_t i;
+	json_t *name;
 
-	TRY(store_revision_content(s, c->bundle, commit, content, e));
+	json_array_foreach(c->bundles, i, name)
+		TRY(store_revision_content(s, json_string_value(name), commit,
+		    content, e));
 	if (after_event != 0)
 		TRY(cluster_check_undecided(s, c, after_event, e));
 	TRY(store_savepoint(s, e));
@@ -395,10 +399,13 @@ static enum err_code
 run_operation(struct store *s, const struct publication *p,
     const struct store_operation_full *o, struct err *e)
 {
+	AUTO_JSON one = json_pack("[s]", o->op.bundle);
 	struct cluster_change c = {
-		.bundle = o->op.bundle,
+		.bundles = o->bundles != NULL ? o->bundles : one,
 		.clusters = o->clusters,
 		.expect = o->expect,
+		.until_next = o->until_next,
+		.force = o->op.forced,
 		.who = { o->who, p->now_ms, o->reason },
 		.peer = "",
 	};
@@ -416,7 +423,7 @@ run_operation(struct store *s, const struct publication *p,
 	code = try_rollback(s, &c, o->after_event, p->commit, &why);
 	if (code != ERR_OK && !is_refusal(code))
 		return err_set(e, code, "%s", why.text);
-	return end_operation(s, p, o, code, &why, e);
+	return end_operation(s, p, o, &c, code, &why, e);
 }
 
 static enum err_code
@@ -455,11 +462,43 @@ audit_publication(struct store *s, const struct publication *p,
 	return code;
 }
 
+/* What did not pass is published for one operation of an admin's and for
+ * nothing else: its bundles are known, but nobody follows to them, and clusters
+ * are as they were. */
+static enum err_code
+publish_forced(struct store *s, struct publication *p, struct err *e)
+{
+	struct store_operation_full o;
+	bool asked;
+	size_t i;
+	json_t *item;
+
+	TRY(store_get_operation(s, p->operation, &o, e));
+	asked = o.op.forced && strcmp(o.op.kind, "rollback") == 0 &&
+	    strcmp(o.repository, p->repository) == 0 &&
+	    (*o.op.resolved == '\0' || strcmp(o.op.resolved, p->commit) == 0) &&
+	    (strcmp(o.op.state, "pending") == 0 ||
+		strcmp(o.op.state, "running") == 0);
+	store_operation_full_clear(&o);
+	if (!asked)
+		return err_set(e, ERR_CONFLICT,
+		    "commit %s of repository %s: nobody asked for it to be "
+		    "forced; it is not published",
+		    p->commit, p->repository);
+	TRY(find_place(s, p, e));
+	p->newest = false;
+	json_array_foreach(p->bundles, i, item)
+		TRY(put_bundle(s, p, item, e));
+	return finish_operation(s, p, e);
+}
+
 static enum err_code
 publish(struct store *s, struct publication *p, json_t *assigned, struct err *e)
 {
 	bool before;
 
+	if (p->forced)
+		return publish_forced(s, p, e);
 	TRY(check_verdict(s, p, e));
 	TRY(find_place(s, p, e));
 	TRY(store_is_published(s, p->repository, p->commit, &before, e));

@@ -25,34 +25,45 @@ enum {
 enum err_code cluster_publish(struct store *s, const json_t *payload,
     json_t **reply, struct err *e) MUST_CHECK;
 
-/* What an operator wants of a bundle in some clusters. */
+/* What an operator wants of some bundles, all of one repository, in some
+ * clusters. */
 struct cluster_change {
-	const char *bundle;
-	const json_t *clusters; /* array of names; NULL: all that have it */
-	const json_t *expect;   /* cluster → serial as seen, or NULL */
+	const json_t *bundles;  /* array of names */
+	const json_t *clusters; /* array of names; NULL: all that have any */
+	const json_t *expect;   /* "CLUSTER/BUNDLE" (or "CLUSTER", of one
+	                         * bundle) → serial as seen, or NULL */
+	bool until_next;        /* held until the next commit that passes */
+	bool force;             /* though the commit did not pass */
 	struct assign_who who;
 	const char *peer;
+	json_t *refused; /* NULL, or a trial, which goes on after a refusal and
+	                  * appends {"cluster","message"} here */
 };
 
-/* Has no operator decided otherwise on one of these clusters after this event?
+/* Has no operator decided otherwise on one of these after this event?
  * CONFLICT. What follows by itself is no decision. */
 enum err_code cluster_check_undecided(struct store *s,
     const struct cluster_change *c, int64_t after_event, struct err *e)
     MUST_CHECK;
 
-/* Do the clusters have the bundle, and the serials that were expected?
+/* Do the clusters have the bundles, and the serials that were expected?
  * NOT_FOUND, INVALID or CONFLICT. */
 enum err_code cluster_check_change(struct store *s,
     const struct cluster_change *c, struct err *e) MUST_CHECK;
 
-/* All clusters or none. rollback: the bundle's revision at this commit;
- * NOT_FOUND when it is not stored. The assignments afterwards are
- * view_assignments. */
+/* All clusters or none, and in each all bundles at once. rollback: the bundles'
+ * revisions at this commit; NOT_FOUND when one is not stored, CONFLICT when the
+ * commit did not pass and force is not set. */
 enum err_code cluster_rollback(struct store *s, const struct cluster_change *c,
     const char *commit, struct err *e) MUST_CHECK;
 enum err_code cluster_pin(struct store *s, const struct cluster_change *c,
     struct err *e) MUST_CHECK;
 enum err_code cluster_resume(struct store *s, const struct cluster_change *c,
     struct err *e) MUST_CHECK;
+
+/* The assignments of these bundles in these clusters, as view_assignments has
+ * them: an array, the caller's. */
+enum err_code cluster_assignments(struct store *s,
+    const struct cluster_change *c, json_t **out, struct err *e) MUST_CHECK;
 
 #endif

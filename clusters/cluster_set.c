@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusters/store_removed.h"
 #include "core/log.h"
 #include "core/mem.h"
 
@@ -76,14 +77,17 @@ static enum err_code
 mark_ancestor(struct store *s, const struct assignment *a,
     struct assign_target *t, struct err *e)
 {
+	bool until = a->mode == ASSIGN_HELD && a->until[0] != '\0';
+	const char *from = until ? a->until : a->current_with;
+	int64_t line = until ? a->until_line : a->line;
 	struct store_owner owner;
 
 	t->ancestor = false;
-	if (a->current_with[0] == '\0' || t->line <= a->line)
+	if (from[0] == '\0' || t->line <= line)
 		return ERR_OK; /* the place alone decides */
 	TRY(store_bundle_owner(s, a->bundle, &owner, e));
-	return store_is_ancestor(s, owner.repository, t->commit,
-	    a->current_with, &t->ancestor, e);
+	return store_is_ancestor(s, owner.repository, t->commit, from,
+	    &t->ancestor, e);
 }
 
 enum search { SEARCH_ON, SEARCH_FOUND, SEARCH_OVER };
@@ -97,7 +101,8 @@ consider(struct store *s, const struct assignment *a, struct assign_target *t,
 
 	*state = SEARCH_ON;
 	TRY(mark_ancestor(s, a, t, e));
-	if (!assign_comes_after(a, t)) {
+	if (a->until[0] != '\0' ? !assign_is_next(a, t)
+				: !assign_comes_after(a, t)) {
 		*state = SEARCH_OVER; /* so are all that are less deep */
 		return ERR_OK;
 	}
@@ -144,6 +149,29 @@ find_target(struct store *s, const struct assignment *a,
 	return state == SEARCH_FOUND ? ERR_OK : ERR_NOT_FOUND;
 }
 
+/* Has what a held one waits for come? */
+static enum err_code
+release_member(struct store *s, struct cluster_member *m,
+    const struct assign_who *who, struct err *e)
+{
+	struct assign_target t, skipped;
+	bool member;
+	enum err_code code;
+
+	TRY(store_is_member(s, m->now.cluster, m->now.bundle, &member, e));
+	if (!member)
+		return ERR_OK;
+	assign_block(&m->now, NULL);
+	code = find_target(s, &m->now, &t, &skipped, e);
+	if (code == ERR_NOT_FOUND)
+		return ERR_OK;
+	if (code != ERR_OK)
+		return code;
+	m->step = assign_release(&m->now, &t, who);
+	m->event = ASSIGN_RELEASE;
+	return ERR_OK;
+}
+
 static enum err_code
 follow_member(struct store *s, struct cluster_member *m,
     const struct assign_who *who, struct err *e)
@@ -152,6 +180,8 @@ follow_member(struct store *s, struct cluster_member *m,
 	bool member;
 	enum err_code code;
 
+	if (m->now.until[0] != '\0')
+		return release_member(s, m, who, e);
 	if (m->now.mode != ASSIGN_FOLLOWING)
 		return ERR_OK;
 	assign_block(&m->now, NULL);
@@ -183,6 +213,7 @@ begin_member(struct store *s, struct cluster_set *set, const char *bundle,
 	(void)snprintf(m.now.cluster, sizeof m.now.cluster, "%s", set->cluster);
 	(void)snprintf(m.now.bundle, sizeof m.now.bundle, "%s", bundle);
 	m.now.line = m.now.depth = -1;
+	TRY(store_removed_serial(s, set->cluster, bundle, &m.now.serial, e));
 	code = find_target(s, &m.now, &t, &skipped, e);
 	if (code == ERR_NOT_FOUND)
 		return ERR_OK; /* nothing of it has passed yet */
@@ -272,8 +303,9 @@ take_back(struct cluster_set *set, size_t i, size_t other, const char *root,
 	struct assign_who who = { m->now.by, m->now.at_ms, m->now.reason };
 	struct assignment now;
 
-	log_warn("assign.blocked", "cluster=%s bundle=%s reason=%s",
-	    set->cluster, m->now.bundle, why);
+	if (!set->trial)
+		log_warn("assign.blocked", "cluster=%s bundle=%s reason=%s",
+		    set->cluster, m->now.bundle, why);
 	forget_roots(m);
 	m->step = ASSIGN_SAME;
 	if (m->event == ASSIGN_BEGIN) {
@@ -289,8 +321,8 @@ take_back(struct cluster_set *set, size_t i, size_t other, const char *root,
 }
 
 /* Ends: each round takes one move back. */
-static enum err_code
-settle(struct cluster_set *set, struct store *s, struct err *e)
+enum err_code
+cluster_set_settle(struct cluster_set *set, struct store *s, struct err *e)
 {
 	for (;;) {
 		struct assign_clash c;
@@ -323,7 +355,7 @@ cluster_set_follow(struct cluster_set *set, struct store *s,
 	store_names_clear(&missing);
 	if (code != ERR_OK)
 		return code;
-	return settle(set, s, e);
+	return cluster_set_settle(set, s, e);
 }
 
 enum err_code
@@ -337,25 +369,34 @@ cluster_set_resume(struct cluster_set *set, struct store *s, const char *bundle,
 
 	assert(m != NULL);
 	TRY(assign_allowed(&m->now, ASSIGN_RESUME, e));
+	m->now.until[0] = '\0';
+	if (m->now.forced) {
+		/* Whatever passed comes after what did not. */
+		m->now.line = m->now.depth = -1;
+		m->now.current_with[0] = '\0';
+	}
 	TRY(store_is_member(s, set->cluster, bundle, &member, e));
 	m->now.quarantine_count = 0; /* resuming lifts it */
 	if (member)
 		code = find_target(s, &m->now, &t, &skipped, e);
 	if (code != ERR_OK && code != ERR_NOT_FOUND)
 		return code;
+	if (code == ERR_NOT_FOUND && m->now.forced) {
+		m->now.line = m->old.line;
+		m->now.depth = m->old.depth;
+		memcpy(m->now.current_with, m->old.current_with,
+		    sizeof m->now.current_with);
+	}
 	m->event = ASSIGN_RESUME;
 	m->step = assign_resume(&m->now, code == ERR_OK ? &t : NULL, who);
-	return settle(set, s, e);
+	return ERR_OK;
 }
 
 enum err_code
-cluster_set_rollback(struct cluster_set *set, struct store *s,
-    const char *bundle, const struct assign_target *t,
-    const struct assign_who *who, struct err *e)
+cluster_set_rollback(struct cluster_set *set, const char *bundle,
+    const struct assign_target *t, const struct assign_who *who, struct err *e)
 {
 	struct cluster_member *m = cluster_set_find(set, bundle);
-	struct assign_clash c;
-	bool found = false;
 
 	assert(m != NULL);
 	TRY(assign_allowed(&m->now, ASSIGN_ROLLBACK, e));
@@ -363,14 +404,23 @@ cluster_set_rollback(struct cluster_set *set, struct store *s,
 	assign_rollback(&m->now, t, who);
 	m->step = strcmp(m->old.artifact, m->now.artifact) != 0 ? ASSIGN_MOVED
 								: ASSIGN_NOTED;
+	return ERR_OK;
+}
+
+enum err_code
+cluster_set_check(struct cluster_set *set, struct store *s, struct err *e)
+{
+	struct assign_clash c;
+	bool found = false;
+
 	TRY(find_clash(s, set, &found, &c, e));
 	if (!found)
 		return ERR_OK;
 	return err_set(e, ERR_CONFLICT,
 	    "cluster %s: root \"%s\" of bundle %s and root \"%s\" of bundle %s "
-	    "overlap at commit %s; engines cannot load both",
+	    "overlap; engines cannot load both",
 	    set->cluster, c.first_root, set->members[c.first].now.bundle,
-	    c.second_root, set->members[c.second].now.bundle, t->commit);
+	    c.second_root, set->members[c.second].now.bundle);
 }
 
 static bool
@@ -383,6 +433,7 @@ static bool
 changed(const struct cluster_member *m)
 {
 	return m->old.serial != m->now.serial ||
+	    m->old.forced != m->now.forced ||
 	    strcmp(m->old.current_with, m->now.current_with) != 0 ||
 	    !texts_equal(m->old.blocked, m->now.blocked);
 }
@@ -392,11 +443,13 @@ event_kind(const struct cluster_member *m)
 {
 	switch (m->event) {
 	case ASSIGN_ROLLBACK:
-		return "rollback";
+		return m->now.forced ? "force" : "rollback";
 	case ASSIGN_PIN:
 		return "pin";
 	case ASSIGN_RESUME:
 		return "resume";
+	case ASSIGN_RELEASE:
+		return "release";
 	default:
 		return "assign";
 	}
@@ -439,11 +492,12 @@ cluster_set_save(const struct cluster_set *set, struct store *s,
 		    json_pack("{s:s, s:s, s:s, s:I}", "cluster", a->cluster,
 			"bundle", a->bundle, "revision", a->revision, "serial",
 			(json_int_t)a->serial));
-		log_info("assign.changed",
-		    "kind=%s cluster=%s bundle=%s revision=%s mode=%s "
-		    "serial=%" PRId64 " by=%s",
-		    event_kind(m), a->cluster, a->bundle, a->revision,
-		    assign_mode_name(a->mode), a->serial, a->by);
+		if (!set->trial)
+			log_info("assign.changed",
+			    "kind=%s cluster=%s bundle=%s revision=%s mode=%s "
+			    "serial=%" PRId64 " by=%s",
+			    event_kind(m), a->cluster, a->bundle, a->revision,
+			    assign_mode_name(a->mode), a->serial, a->by);
 	}
 	return ERR_OK;
 }

@@ -21,6 +21,7 @@ struct cluster_set {
 	char cluster[STORE_NAME_SIZE];
 	struct cluster_member *members; /* sorted by bundle, new ones last */
 	size_t count;
+	bool trial; /* to see what would be: nothing of it is logged */
 };
 
 enum err_code cluster_set_load(struct cluster_set *out, struct store *s,
@@ -35,15 +36,21 @@ struct cluster_member *cluster_set_find(struct cluster_set *set,
 enum err_code cluster_set_follow(struct cluster_set *set, struct store *s,
     const struct assign_who *who, struct err *e) MUST_CHECK;
 
-/* One bundle follows again; the same rules. */
+/* One bundle follows again; the same rules, when cluster_set_settle is called
+ * after all that are to be resumed. One that was forced goes to the newest that
+ * passed, even if that is older. */
 enum err_code cluster_set_resume(struct cluster_set *set, struct store *s,
     const char *bundle, const struct assign_who *who, struct err *e) MUST_CHECK;
+enum err_code cluster_set_settle(struct cluster_set *set, struct store *s,
+    struct err *e) MUST_CHECK;
 
-/* One bundle to this target; CONFLICT names both bundles when it does not fit
- * the set. */
-enum err_code cluster_set_rollback(struct cluster_set *set, struct store *s,
-    const char *bundle, const struct assign_target *t,
-    const struct assign_who *who, struct err *e) MUST_CHECK;
+/* One bundle to this target, and held there. After all that go together,
+ * cluster_set_check: CONFLICT names both bundles when they do not fit. */
+enum err_code cluster_set_rollback(struct cluster_set *set, const char *bundle,
+    const struct assign_target *t, const struct assign_who *who, struct err *e)
+    MUST_CHECK;
+enum err_code cluster_set_check(struct cluster_set *set, struct store *s,
+    struct err *e) MUST_CHECK;
 
 /* Writes what changed, with an audit event for each move. peer is where the
  * request came from. Appends {"cluster","bundle","revision","serial"} for each

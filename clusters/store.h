@@ -143,7 +143,8 @@ struct store_operation {
 	int64_t id;
 	char kind[STORE_STATE_SIZE]; /* rollback, retest, fetch, accept */
 	char state[STORE_STATE_SIZE];
-	char bundle[STORE_NAME_SIZE]; /* rollback, else "" */
+	char bundle[STORE_NAME_SIZE]; /* rollback of one, else "" */
+	bool forced; /* an admin's rollback to what need not have passed */
 	char *to; /* as it was asked for, without REPO@; NULL: fetch, accept */
 	char resolved[STORE_ID_SIZE]; /* the commit if known, else ""; accept:
 	                                * the alarm's tip when it was asked for */

@@ -45,6 +45,10 @@ take_assignment(const struct rows *r, struct assignment *a)
 	/* A commit of another repository, or of none, is before all. */
 	a->line = rows_null(r, 12) ? -1 : rows_int(r, 12);
 	a->depth = rows_null(r, 13) ? -1 : rows_int(r, 13);
+	a->forced = rows_int(r, 14) != 0;
+	rows_copy(r, 15, a->until, sizeof a->until);
+	a->until_line = rows_null(r, 16) ? -1 : rows_int(r, 16);
+	a->until_depth = rows_null(r, 17) ? -1 : rows_int(r, 17);
 }
 
 static enum err_code
@@ -69,10 +73,13 @@ read_assignments(struct store *s, struct rows *r,
 #define ASSIGNMENTS                                                 \
 	"SELECT a.cluster, a.bundle, a.commit_id, a.current_with,"  \
 	" a.content, a.artifact, a.mode, a.serial, a.who, a.at_ms," \
-	" a.reason, a.blocked, c.line, c.depth"                     \
+	" a.reason, a.blocked, c.line, c.depth, a.forced, a.until," \
+	" u.line, u.depth"                                          \
 	" FROM assignments a JOIN bundles b ON b.name = a.bundle"   \
 	" LEFT JOIN commits c ON c.repository = b.repository"       \
-	" AND c.id = a.current_with "
+	" AND c.id = a.current_with"                                \
+	" LEFT JOIN commits u ON u.repository = b.repository"       \
+	" AND u.id = a.until "
 #define ASSIGNMENTS_ORDER " ORDER BY a.cluster, a.bundle"
 
 /* One statement for each question, so that each uses its index. */
@@ -144,18 +151,21 @@ store_put_assignment(struct store *s, const struct assignment *a, struct err *e)
 	TRY(sql_run(s, e,
 	    "INSERT INTO assignments (cluster, bundle, commit_id,"
 	    " current_with, content, artifact, mode, serial, who, at_ms,"
-	    " reason, blocked) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)"
+	    " reason, blocked, forced, until)"
+	    " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
 	    " ON CONFLICT (cluster, bundle) DO UPDATE SET"
 	    " commit_id = excluded.commit_id,"
 	    " current_with = excluded.current_with,"
 	    " content = excluded.content, artifact = excluded.artifact,"
 	    " mode = excluded.mode, serial = excluded.serial,"
 	    " who = excluded.who, at_ms = excluded.at_ms,"
-	    " reason = excluded.reason, blocked = excluded.blocked"
+	    " reason = excluded.reason, blocked = excluded.blocked,"
+	    " forced = excluded.forced, until = excluded.until"
 	    " WHERE excluded.serial >= assignments.serial",
-	    "sssssssisiss", a->cluster, a->bundle, a->revision, a->current_with,
-	    a->content, a->artifact, assign_mode_name(a->mode), a->serial,
-	    a->by, a->at_ms, a->reason, a->blocked));
+	    "sssssssisissbo", a->cluster, a->bundle, a->revision,
+	    a->current_with, a->content, a->artifact, assign_mode_name(a->mode),
+	    a->serial, a->by, a->at_ms, a->reason, a->blocked, a->forced,
+	    a->until));
 	if (store_changes(s) == before)
 		return err_set(e, ERR_CONFLICT,
 		    "bundle %s in cluster %s: its serial is above %lld",

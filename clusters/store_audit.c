@@ -100,7 +100,7 @@ store_clusters_decided(struct store *s, const char *bundle, int64_t after_event,
 	/* What an operation carries out comes from no peer. */
 	TRY(rows_open(&r, s, e,
 	    "SELECT subject FROM audit WHERE seq > ?1 AND peer <> ''"
-	    " AND kind IN ('rollback', 'pin', 'resume')",
+	    " AND kind IN ('rollback', 'force', 'pin', 'resume')",
 	    "i", after_event));
 	list = json_array();
 	code = take_clusters(&r, bundle, list, e);

@@ -13,12 +13,13 @@ store_add_operation(struct store *s, const struct store_operation_row *o,
 	return sql_returning(s, e, id,
 	    "INSERT INTO operations (id, kind, state, repository, bundle,"
 	    " target, resolved, clusters, expect, who, reason, created_ms,"
-	    " after_event)"
+	    " bundles, until_next, forced, after_event)"
 	    " VALUES ((SELECT coalesce(max(id), 0) + 1 FROM operations),"
-	    " ?1,'pending',?2,?3,?4,?5,?6,?7,?8,?9,?10,"
+	    " ?1,'pending',?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
 	    " (SELECT coalesce(max(seq), 0) FROM audit)) RETURNING id",
-	    "ssosojjssi", o->kind, o->repository, o->bundle, o->to, o->resolved,
-	    o->clusters, o->expect, o->who, o->reason, o->created_ms);
+	    "ssosojjssijbb", o->kind, o->repository, o->bundle, o->to,
+	    o->resolved, o->clusters, o->expect, o->who, o->reason,
+	    o->created_ms, o->bundles, o->until_next, o->forced);
 }
 
 enum err_code
@@ -51,6 +52,7 @@ take_operation(const struct rows *r, struct store_operation *o)
 	rows_copy(r, 3, o->bundle, sizeof o->bundle);
 	o->to = rows_dup(r, 4);
 	rows_copy(r, 5, o->resolved, sizeof o->resolved);
+	o->forced = rows_int(r, 6) != 0;
 }
 
 enum err_code
@@ -59,7 +61,8 @@ store_next_operation(struct store *s, const char *repository,
 {
 	AUTO_ROWS r = { 0 };
 	enum err_code code = rows_one(&r, s, e,
-	    "SELECT id, kind, state, bundle, target, resolved FROM operations"
+	    "SELECT id, kind, state, bundle, target, resolved, forced"
+	    " FROM operations"
 	    " WHERE repository = ?1 AND state IN ('pending', 'running')"
 	    " ORDER BY id LIMIT 1",
 	    "s", repository);
@@ -87,8 +90,9 @@ store_get_operation(struct store *s, int64_t id,
 	AUTO_ROWS r = { 0 };
 	struct store_operation_full o = { 0 };
 	enum err_code code = rows_one(&r, s, e,
-	    "SELECT id, kind, state, bundle, target, resolved, repository,"
-	    " who, reason, clusters, expect, after_event FROM operations"
+	    "SELECT id, kind, state, bundle, target, resolved, forced,"
+	    " repository, who, reason, clusters, expect, after_event,"
+	    " bundles, until_next FROM operations"
 	    " WHERE id = ?1",
 	    "i", id);
 
@@ -97,17 +101,20 @@ store_get_operation(struct store *s, int64_t id,
 		    (long long)id);
 	if (code != ERR_OK)
 		return code;
-	TRY(rows_json(&r, 9, &o.clusters, e));
-	code = rows_json(&r, 10, &o.expect, e);
+	TRY(rows_json(&r, 10, &o.clusters, e));
+	code = rows_json(&r, 11, &o.expect, e);
+	if (code == ERR_OK)
+		code = rows_json(&r, 13, &o.bundles, e);
 	if (code != ERR_OK) {
-		json_decref(o.clusters);
+		store_operation_full_clear(&o);
 		return code;
 	}
 	take_operation(&r, &o.op);
-	rows_copy(&r, 6, o.repository, sizeof o.repository);
-	o.who = rows_dup(&r, 7);
-	o.reason = rows_dup(&r, 8);
-	o.after_event = rows_int(&r, 11);
+	rows_copy(&r, 7, o.repository, sizeof o.repository);
+	o.who = rows_dup(&r, 8);
+	o.reason = rows_dup(&r, 9);
+	o.after_event = rows_int(&r, 12);
+	o.until_next = rows_int(&r, 14) != 0;
 	*out = o;
 	return ERR_OK;
 }
@@ -118,6 +125,7 @@ store_operation_full_clear(struct store_operation_full *o)
 	store_operation_clear(&o->op);
 	mem_free(o->who);
 	mem_free(o->reason);
+	json_decref(o->bundles);
 	json_decref(o->clusters);
 	json_decref(o->expect);
 	*o = (struct store_operation_full){ 0 };

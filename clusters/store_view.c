@@ -41,7 +41,8 @@ store_view_runs_in(struct store *s, const char *repository, const char *commit,
     json_t **out, struct err *e)
 {
 	return sql_list(s, e, out,
-	    "SELECT a.cluster, a.bundle, a.mode FROM assignments a"
+	    "SELECT a.cluster, a.bundle, a.mode,"
+	    " a.forced AS \"forced:bool\" FROM assignments a"
 	    " JOIN bundles b ON b.name = a.bundle"
 	    " WHERE b.repository = ?1"
 	    " AND (a.commit_id = ?2 OR a.current_with = ?2)"
@@ -122,12 +123,22 @@ store_view_clusters(struct store *s, const char *name, const char *after,
 	    "ssi", name, after, limit);
 }
 
-#define ASSIGNMENTS                                                        \
-	"SELECT cluster, bundle, commit_id AS \"revision\", current_with," \
-	" content, artifact, (SELECT key_id FROM artifacts"                \
-	" WHERE sha256 = assignments.artifact) AS \"key\","                \
-	" mode, serial, who AS \"by\","                                    \
-	" at_ms AS \"at:time\", reason, blocked FROM assignments "
+/* orphan: the definition gives the cluster this bundle no more. */
+#define ASSIGNMENTS                                                          \
+	"SELECT cluster, bundle, commit_id AS \"revision\", current_with,"   \
+	" (SELECT c.subject FROM commits c JOIN bundles b"                   \
+	"  ON b.repository = c.repository WHERE b.name = assignments.bundle" \
+	"  AND c.id = assignments.commit_id) AS \"subject\","                \
+	" content, artifact, (SELECT key_id FROM artifacts"                  \
+	" WHERE sha256 = assignments.artifact) AS \"key\","                  \
+	" mode, serial, who AS \"by\","                                      \
+	" at_ms AS \"at:time\", reason, blocked, forced AS \"forced:bool\"," \
+	" (until IS NOT NULL) AS \"until_next:bool\","                       \
+	" NOT EXISTS (SELECT 1 FROM cluster_bundles m"                       \
+	"  JOIN bundles b ON b.name = m.bundle"                              \
+	"  WHERE m.cluster = assignments.cluster"                            \
+	"  AND m.bundle = assignments.bundle AND b.orphan = 0)"              \
+	" AS \"orphan:bool\" FROM assignments "
 
 enum err_code
 store_view_assignments(struct store *s, const char *cluster, const char *bundle,
@@ -157,7 +168,8 @@ store_view_operation(struct store *s, int64_t id, json_t **out, struct err *e)
 {
 	return sql_list(s, e, out,
 	    "SELECT CAST(id AS TEXT) AS \"id\", kind, state, repository,"
-	    " bundle, target AS \"to\", who AS \"by\", reason,"
+	    " bundle, bundles AS \"bundles:json\", target AS \"to\","
+	    " who AS \"by\", reason, forced AS \"forced:bool\","
 	    " created_ms AS \"created_at:time\","
 	    " finished_ms AS \"finished_at:time\", progress,"
 	    " error AS \"error:json\", assignments AS \"assignments:json\""

@@ -144,7 +144,8 @@ enum err_code store_put_assignment(struct store *s, const struct assignment *a,
 /* Operations. */
 struct store_operation_row {
 	const char *kind, *repository, *bundle, *to, *resolved, *who, *reason;
-	const json_t *clusters, *expect; /* or NULL */
+	const json_t *bundles, *clusters, *expect; /* or NULL */
+	bool until_next, forced;
 	int64_t created_ms;
 };
 enum err_code store_add_operation(struct store *s,
@@ -157,7 +158,9 @@ struct store_operation_full {
 	struct store_operation op;
 	char repository[STORE_NAME_SIZE];
 	char *who, *reason;
+	json_t *bundles; /* NULL: op.bundle alone */
 	json_t *clusters, *expect;
+	bool until_next;
 	int64_t after_event; /* the last when it was asked for; 0: unknown */
 };
 enum err_code store_get_operation(struct store *s, int64_t id,

@@ -196,6 +196,7 @@ test_transitions(void **state)
 		[ASSIGN_ROLLBACK] = { false, true, true },
 		[ASSIGN_PIN] = { false, true, true },
 		[ASSIGN_RESUME] = { false, true, true },
+		[ASSIGN_RELEASE] = { false, false, true },
 	};
 	struct err e;
 

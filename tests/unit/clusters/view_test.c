@@ -82,7 +82,7 @@ assert_members(const json_t *object, const char *names)
 #define ASSIGNMENT                                                           \
 	"cluster bundle revision current_with content etag key mode serial " \
 	"by at "                                                             \
-	"reason quarantined blocked"
+	"reason quarantined blocked forced until_next subject orphan"
 
 static void
 test_repository_object(void **state)
@@ -201,7 +201,7 @@ test_operation_object(void **state)
 	json_decref(j);
 	assert_int_equal(view_operation(s, id, &j, &w.e), ERR_OK);
 	assert_members(j,
-	    "id kind state repository bundle to by reason "
+	    "id kind state repository bundle bundles to by reason forced "
 	    "created_at finished_at progress error assignments");
 	assert_true(json_is_null(json_object_get(j, "finished_at")));
 	json_decref(j);
