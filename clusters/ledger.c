@@ -25,6 +25,8 @@ static const struct ledger_row pipeline_rows[] = {
 	{ LEDGER_VERDICT, ledger_verdict, false },
 	{ LEDGER_PUBLISH, ledger_publish, false },
 	{ LEDGER_OPERATION, ledger_operation, true },
+	{ LEDGER_KEYS, ledger_keys, true },
+	{ LEDGER_VARIANT, ledger_variant, true },
 	{ 0 },
 };
 static const struct ledger_row http_rows[] = {
@@ -35,7 +37,8 @@ static const struct ledger_row http_rows[] = {
 
 /* The same numbers as lists for channel_receive. */
 static const uint32_t pipeline_kinds[] = { LEDGER_REPOSITORY, LEDGER_COMMITS,
-	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, 0 };
+	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION,
+	LEDGER_KEYS, LEDGER_VARIANT, 0 };
 static const uint32_t http_kinds[] = { LEDGER_ACTION, LEDGER_ENGINES, 0 };
 
 struct peer {

@@ -55,6 +55,14 @@ enum ledger_kind {
 	 *  "error"?:{"code","message"}} → {} */
 	LEDGER_OPERATION = 204,
 
+	/* KEYS: those that the keeper has, as KEEPER_KEYS answers → {}. */
+	LEDGER_KEYS = 210,
+	/* VARIANT: an artifact's content, signed by another key; the file is
+	 * durable already. {"of": SHA-256 of the artifact, "key", "sha256",
+	 * "size"}, or {"of","key","error"} when it could not be signed → {}.
+	 * What waited for it goes on, in the same transaction. */
+	LEDGER_VARIANT = 211,
+
 	/* From http: {"token","peer","action", …arguments} → {"status": 200|201|202,
 	 * "body": {…}} where body is what the API answers (docs/api.md), or an
 	 * error reply. An operation is the body itself, but {"operation": …}

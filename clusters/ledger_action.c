@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clusters/ledger_action.h"
+#include "clusters/ledger_key.h"
 #include "clusters/ledger_token.h"
 #include "clusters/payload.h"
 #include "clusters/view.h"
@@ -257,6 +258,20 @@ act_token_revoke(struct action *a, struct err *e)
 	return ledger_token_revoke(a->store, &a->who, a->payload, &a->body, e);
 }
 
+static enum err_code
+act_key_use(struct action *a, struct err *e)
+{
+	a->status = 200;
+	return ledger_key_use(a->store, &a->who, a->payload, &a->body, e);
+}
+
+static enum err_code
+act_key_retire(struct action *a, struct err *e)
+{
+	a->status = 200;
+	return ledger_key_retire(a->store, &a->who, a->payload, &a->body, e);
+}
+
 enum {
 	ACTION_WRAPPED = 1, /* an operation is answered as {"operation": …} */
 	ACTION_SCOPED = 2   /* keeps to the limits of who asks by itself */
@@ -281,6 +296,8 @@ static const struct action_row {
 	{ "accept", act_accept, SCOPE_ADMIN, 0 },
 	{ "token.create", act_token_create, SCOPE_ADMIN, 0 },
 	{ "token.revoke", act_token_revoke, SCOPE_ADMIN, 0 },
+	{ "key.use", act_key_use, SCOPE_ADMIN, 0 },
+	{ "key.retire", act_key_retire, SCOPE_ADMIN, 0 },
 };
 
 static const struct action_row *

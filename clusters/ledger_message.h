@@ -30,6 +30,8 @@ ledger_fn ledger_commits;
 ledger_fn ledger_verdict;
 ledger_fn ledger_publish;
 ledger_fn ledger_operation;
+ledger_fn ledger_keys;
+ledger_fn ledger_variant;
 ledger_fn ledger_action;
 ledger_fn ledger_engines;
 

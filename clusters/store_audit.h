@@ -21,12 +21,6 @@ enum err_code store_walk_audit(struct store *s, struct chain *c, struct err *e)
 enum err_code store_walk_copy(const char *data_dir, struct chain *c,
     struct err *e) MUST_CHECK;
 
-/* When the server starts: writes key.add, key.remove and key.use events for what
- * became of signing keys since it did so last. keys is an object of what is to
- * be said of each, by id; current may be NULL. */
-enum err_code store_note_keys(const char *data_dir, const json_t *keys,
-    const char *current, struct err *e) MUST_CHECK;
-
 /* Which events to show; NULL (since_ms 0): all. kind is one of a group with it
  * ("token" finds token.create). subject is one with it as a part: a cluster, a
  * bundle, a repository, a commit. */

@@ -11,12 +11,11 @@
 
 #include "clusters/payload.h"
 #include "clusters/reserve.h"
-#include "clusters/store_audit.h"
+#include "clusters/store_key.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "signing/digest.h"
 #include "signing/key.h"
 
 enum err_code
@@ -49,7 +48,7 @@ static enum err_code
 make_folders(const struct conf *c, struct err *e)
 {
 	static const char *const names[] = { "keys", "store", "repos",
-		"contents", "artifacts", "work" };
+		"contents", "artifacts", "work", "jwks" };
 	const struct conf_repository *r = c->repositories.items;
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -184,33 +183,31 @@ prepare_keys(const struct conf *c, struct err *e)
 	return code;
 }
 
-/* What the audit says of a key: which it is, without saying its secret. */
+/* As the keeper will tell it (signing/keeper.h). */
 static json_t *
 describe_key(const struct ring_key *k)
 {
 	AUTO_BUF public = { 0 };
-	char digest[DIGEST_HEX_SIZE];
 
 	buf_init(&public, KEY_FILE_MAX);
 	key_write_public(&public, k->key);
-	digest_hex(digest, public.data, public.len);
-	return json_pack("{s:s, s:s?, s:s*}", "algorithm",
-	    key_algorithm_name(key_algorithm_of(k->key)), "public_sha256",
-	    public.len > 0 ? digest : NULL, "kind",
-	    k->kind != KEY_BUNDLE ? key_kind_name(k->kind) : NULL);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s*}", "id", key_id(k->key),
+	    "algorithm", key_algorithm_name(key_algorithm_of(k->key)), "kind",
+	    key_kind_name(k->kind), "created_at", k->created_at, "public",
+	    public.len > 0 ? public.data : NULL);
 }
 
 static enum err_code
 note_keys(const struct conf *c, struct err *e)
 {
 	AUTO_STR dir = file_path(c->data_dir, "keys");
-	AUTO_JSON keys = json_object();
+	AUTO_JSON keys = json_array();
 	struct key_ring ring = { 0 };
 	enum err_code code;
 
 	TRY(key_ring_read(&ring, dir, e));
 	for (size_t i = 0; i < ring.count; i++)
-		(void)json_object_set_new(keys, key_id(ring.items[i].key),
+		(void)json_array_append_new(keys,
 		    describe_key(&ring.items[i]));
 	code = store_note_keys(c->data_dir, keys,
 	    ring.current != NULL ? key_id(ring.current) : NULL, e);

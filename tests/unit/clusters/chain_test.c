@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "clusters/payload.h"
+#include "clusters/store_key.h"
 #include "clusters/view.h"
 #include "core/buf.h"
 #include "core/clock.h"
@@ -80,7 +81,8 @@ go_back(void)
 static void
 note_keys(const char *id)
 {
-	json_t *keys = json_pack("{s:{s:s}}", id, "algorithm", "RS256");
+	json_t *keys = json_pack("[{s:s, s:s, s:s}]", "id", id, "algorithm",
+	    "RS256", "created_at", "2026-10-01T00:00:00.000Z");
 
 	/* One process has it open for writing once. */
 	world_end(&w);
@@ -106,7 +108,7 @@ static void
 live(void)
 {
 	note_keys("2026-10");
-	note_keys("2026-11");
+	note_keys("k1");
 	world_repository(&w, "policies", 1, 4);
 	world_line(&w, "policies", 1, 1, 4);
 	world_pass(&w, 1, 'a');
@@ -558,9 +560,9 @@ test_all_that_happens_is_written(void **state)
 	} all[] = {
 		{ "token.create", "admin", "127.0.0.1", "ada", "on call", 3 },
 		{ "token.revoke", "admin", "127.0.0.1", "ada", "on call", 1 },
-		{ "key.add", "edict", "", "2026-11", NULL, 2 },
+		{ "key.add", "edict", "", "k1", NULL, 2 },
 		{ "key.remove", "edict", "", "2026-10", NULL, 1 },
-		{ "key.use", "edict", "", "2026-11", NULL, 2 },
+		{ "key.use", "edict", "", "k1", NULL, 2 },
 		{ "verdict", "pipeline", "", NULL, NULL, 3 },
 		{ "void", "pipeline", "", NULL,
 		    "bundle authz: opa cannot load it", 1 },
@@ -633,7 +635,7 @@ test_keys_are_noted_once(void **state)
 	size_t before = count(&f, NULL);
 
 	(void)state;
-	note_keys("2026-11");
+	note_keys("k1");
 	assert_int_equal(count(&f, NULL), before);
 }
 
