@@ -27,11 +27,15 @@ static const struct ledger_row pipeline_rows[] = {
 	{ LEDGER_OPERATION, ledger_operation, true },
 	{ LEDGER_KEYS, ledger_keys, true },
 	{ LEDGER_VARIANT, ledger_variant, true },
+	{ LEDGER_TARGETS, ledger_targets, false },
+	{ LEDGER_DELIVERY, ledger_delivery, false },
+	{ LEDGER_ALARMS, ledger_alarms, false },
 	{ 0 },
 };
 static const struct ledger_row http_rows[] = {
 	{ LEDGER_ACTION, ledger_action, true },
 	{ LEDGER_ENGINES, ledger_engines, false },
+	{ LEDGER_HTTP_ALARMS, ledger_http_alarms, false },
 	{ 0 },
 };
 
@@ -40,6 +44,10 @@ static const uint32_t pipeline_kinds[] = { LEDGER_REPOSITORY, LEDGER_COMMITS,
 	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION,
 	LEDGER_KEYS, LEDGER_VARIANT, 0 };
 static const uint32_t http_kinds[] = { LEDGER_ACTION, LEDGER_ENGINES, 0 };
+	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, LEDGER_TARGETS,
+	LEDGER_DELIVERY, LEDGER_ALARMS, 0 };
+static const uint32_t http_kinds[] = { LEDGER_ACTION, LEDGER_ENGINES,
+	LEDGER_HTTP_ALARMS, 0 };
 
 struct peer {
 	struct channel *channel;

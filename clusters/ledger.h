@@ -62,6 +62,16 @@ enum ledger_kind {
 	 * "size"}, or {"of","key","error"} when it could not be signed → {}.
 	 * What waited for it goes on, in the same transaction. */
 	LEDGER_VARIANT = 211,
+	/* Outgoing events (clusters/store_outbox.h). TARGETS: all that are
+	 * configured. {"names":[…]} → {}
+	 * DELIVERY: how far one is. {"target","position","failing_ms": 0 or
+	 * since when,"dropped": how many of those since the last position were
+	 * given up,"error":null|"…"} → {}
+	 * ALARMS: all of one kind. {"kind":"fetch.stale","alarms":{SUBJECT:
+	 * {…}}} → {} */
+	LEDGER_TARGETS = 206,
+	LEDGER_DELIVERY = 207,
+	LEDGER_ALARMS = 208,
 
 	/* From http: {"token","peer","action", …arguments} → {"status": 200|201|202,
 	 * "body": {…}} where body is what the API answers (docs/api.md), or an
@@ -79,6 +89,10 @@ enum ledger_kind {
 	 * "seen_ms","facts":{…}}]}, at most LEDGER_ENGINES_MAX → {}. Nobody is
 	 * told of a change. UNAVAILABLE while the disk is nearly full. */
 	LEDGER_ENGINES = 221,
+
+	/* From http: as LEDGER_ALARMS, of the kinds that it sees: "rejecting",
+	 * "certificate.expiring". */
+	LEDGER_HTTP_ALARMS = 222,
 
 	/* To http and pipeline: {} . Never waits for room: who misses one
 	 * looks at data_version once a second. */

@@ -32,6 +32,10 @@ ledger_fn ledger_publish;
 ledger_fn ledger_operation;
 ledger_fn ledger_keys;
 ledger_fn ledger_variant;
+ledger_fn ledger_targets;
+ledger_fn ledger_delivery;
+ledger_fn ledger_alarms;
+ledger_fn ledger_http_alarms;
 ledger_fn ledger_action;
 ledger_fn ledger_engines;
 

@@ -180,7 +180,18 @@ static const char *const migrations[STORE_VERSION] = {
 	"CREATE TABLE variants_wanted ("
 	" bundle TEXT NOT NULL, content_sha256 TEXT NOT NULL,"
 	" key_id TEXT NOT NULL, artifact TEXT NOT NULL, at_ms INTEGER NOT NULL,"
-	" error TEXT, PRIMARY KEY (bundle, content_sha256, key_id));",
+	" error TEXT, PRIMARY KEY (bundle, content_sha256, key_id));"
+	/* Events for those outside, how far each target is with them, and what
+	 * is wrong and was told. */
+	"CREATE TABLE outbox ("
+	" seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL,"
+	" subject TEXT NOT NULL, detail TEXT NOT NULL);"
+	"CREATE TABLE outbox_targets ("
+	" name TEXT PRIMARY KEY, position INTEGER NOT NULL,"
+	" failing_ms INTEGER NOT NULL, dropped INTEGER NOT NULL, error TEXT);"
+	"CREATE TABLE alarms ("
+	" kind TEXT NOT NULL, subject TEXT NOT NULL, since_ms INTEGER NOT NULL,"
+	" PRIMARY KEY (kind, subject));",
 };
 
 static enum err_code

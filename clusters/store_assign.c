@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "clusters/store_outbox.h"
 #include "clusters/store_sql.h"
 #include "clusters/store_write.h"
 #include "core/mem.h"
@@ -146,8 +147,10 @@ put_quarantine(struct store *s, const struct assignment *a, struct err *e)
 enum err_code
 store_put_assignment(struct store *s, const struct assignment *a, struct err *e)
 {
-	int64_t before = store_changes(s);
+	int64_t before;
 
+	TRY(outbox_note_blocked(s, a, e));
+	before = store_changes(s);
 	TRY(sql_run(s, e,
 	    "INSERT INTO assignments (cluster, bundle, commit_id,"
 	    " current_with, content, artifact, mode, serial, who, at_ms,"

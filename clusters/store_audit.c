@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusters/store_outbox.h"
 #include "clusters/store_sql.h"
 #include "clusters/store_write.h"
 #include "core/clock.h"
@@ -56,6 +57,7 @@ store_add_event(struct store *s, const struct store_event *v, struct err *e)
 	};
 
 	TRY(store_audit_head(s, &end, e));
+	TRY(outbox_note(s, v, l.at_ms, e));
 	l.seq = end.seq + 1;
 	chain_hash(hash, &l);
 	return sql_run(s, e,
