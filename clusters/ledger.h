@@ -69,9 +69,9 @@ enum ledger_kind {
 	 * given up,"error":null|"…"} → {}
 	 * ALARMS: all of one kind. {"kind":"fetch.stale","alarms":{SUBJECT:
 	 * {…}}} → {} */
-	LEDGER_TARGETS = 206,
-	LEDGER_DELIVERY = 207,
-	LEDGER_ALARMS = 208,
+	LEDGER_TARGETS = 212,
+	LEDGER_DELIVERY = 213,
+	LEDGER_ALARMS = 214,
 
 	/* From http: {"token","peer","action", …arguments} → {"status": 200|201|202,
 	 * "body": {…}} where body is what the API answers (docs/api.md), or an
