@@ -195,6 +195,9 @@ store_list_audit(struct store *s, const struct store_audit_filter *f,
 	    "  OR (length(subject) > length(?5)"
 	    "   AND substr(subject, length(subject) - length(?5))"
 	    "    IN ('/' || ?5, '@' || ?5)))"
-	    " ORDER BY seq DESC LIMIT ?6",
-	    "iisssi", before, f->since_ms, f->who, f->kind, f->subject, limit);
+	    " AND (?6 IS NULL OR subject LIKE '%@' || ?6"
+	    "  OR detail LIKE '%\"' || ?6 || '\"%')"
+	    " ORDER BY seq DESC LIMIT ?7",
+	    "iissssi", before, f->since_ms, f->who, f->kind, f->subject,
+	    f->commit, limit);
 }

@@ -23,9 +23,10 @@ enum err_code store_walk_copy(const char *data_dir, struct chain *c,
 
 /* Which events to show; NULL (since_ms 0): all. kind is one of a group with it
  * ("token" finds token.create). subject is one with it as a part: a cluster, a
- * bundle, a repository, a commit. */
+ * bundle, a repository, a commit. commit is a full id: one that is about it, or
+ * that names it in its detail, as what moved something there or away does. */
 struct store_audit_filter {
-	const char *kind, *who, *subject;
+	const char *kind, *who, *subject, *commit;
 	int64_t since_ms;
 };
 

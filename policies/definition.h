@@ -143,4 +143,9 @@ bool definition_hidden(const char *path);
 bool definition_place(const struct definition_bundle *d, const char *path,
     char out[TREE_PATH_MAX]);
 
+/* Says of each exclude pattern that matches nothing in the tree, as one with a
+ * slip of the pen does, that it is so: appends a line each. */
+void definition_idle_excludes(struct buf *out, const struct definition *d,
+    const struct tree *t);
+
 #endif

@@ -199,3 +199,31 @@ definition_place(const struct definition_bundle *d, const char *path,
 	}
 	return true;
 }
+
+static bool
+excludes_any(const char *pattern, const struct tree *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (excludes(pattern, t->entries[i].path))
+			return true;
+	return false;
+}
+
+void
+definition_idle_excludes(struct buf *out, const struct definition *d,
+    const struct tree *t)
+{
+	const struct definition_bundle *b = d->bundles.items;
+
+	for (size_t i = 0; i < d->bundles.count; i++)
+		for (size_t k = 0; k < b[i].exclude.count; k++) {
+			const char *pattern = b[i].exclude.items[k];
+
+			if (!excludes_any(pattern, t))
+				buf_printf(out,
+				    "%sbundle %s: exclude \"%s\" matches "
+				    "nothing here",
+				    out->len > 0 ? "\n" : "", b[i].name,
+				    pattern);
+		}
+}

@@ -1,6 +1,7 @@
 #include "server/audit_api.h"
 
 #include "core/clock.h"
+#include "core/text.h"
 #include "server/page.h"
 
 enum { AUDIT_WORD_SIZE = 256 };
@@ -10,6 +11,7 @@ struct wanted {
 	struct store_audit_filter filter;
 	char kind[AUDIT_WORD_SIZE], who[AUDIT_WORD_SIZE];
 	char subject[AUDIT_WORD_SIZE], since[AUDIT_WORD_SIZE];
+	char commit[AUDIT_WORD_SIZE];
 };
 
 static enum err_code
@@ -30,6 +32,10 @@ read_filter(struct wanted *w, const struct request *r, struct err *e)
 	TRY(read_word(&w->filter.kind, r, "kind", w->kind, e));
 	TRY(read_word(&w->filter.who, r, "who", w->who, e));
 	TRY(read_word(&w->filter.subject, r, "subject", w->subject, e));
+	TRY(read_word(&w->filter.commit, r, "commit", w->commit, e));
+	if (w->filter.commit != NULL &&
+	    !text_is_hex(w->filter.commit, STORE_ID_SIZE - 1))
+		return err_set(e, ERR_INVALID, "commit: write its full id");
 	TRY(read_word(&since, r, "since", w->since, e));
 	if (since != NULL &&
 	    clock_read(&w->filter.since_ms, since, e) != ERR_OK)

@@ -59,8 +59,9 @@ extern const struct cli_command cli_build;           /* cli_build.c */
 extern const struct cli_command cli_diff;            /* cli_diff.c */
 extern const struct cli_command cli_verify;          /* cli_verify.c */
 extern const struct cli_command cli_keygen;          /* cli_key.c */
-extern const struct cli_command cli_status, cli_log,
-    cli_show; /* cli_status.c */
+extern const struct cli_command cli_status;          /* cli_status.c */
+extern const struct cli_command cli_log;             /* cli_log.c */
+extern const struct cli_command cli_show;            /* cli_show.c */
 extern const struct cli_command cli_rollback, cli_pin, cli_resume,
     cli_retest; /* cli_rollback.c */
 extern const struct cli_command cli_fetch, cli_suspend, cli_unsuspend,

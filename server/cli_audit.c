@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "server/cli.h"
+#include "server/cli_audit.h"
 #include "server/cli_client.h"
 #include "server/cli_table.h"
 
@@ -97,9 +98,8 @@ read_all(json_t **out, const struct cli_args *a, struct err *e)
 
 /* ---- showing them ---- */
 
-/* What matters most of an event's detail, in one line; mem_ memory. */
-static char *
-sum_up(const json_t *detail)
+char *
+cli_audit_detail(const json_t *detail)
 {
 	static const char *const keys[] = { "state", "stage", "role", "mode",
 		"to", "reason" };
@@ -125,7 +125,7 @@ add_event(struct table *t, const json_t *event)
 	AUTO_STR seq =
 	    mem_printf("%lld", (long long)table_number(event, "seq"));
 	AUTO_STR age = table_age(table_string(event, "at"));
-	AUTO_STR more = sum_up(json_object_get(event, "detail"));
+	AUTO_STR more = cli_audit_detail(json_object_get(event, "detail"));
 	const char *peer = table_string(event, "peer");
 	const char *cells[] = { seq, age, table_string(event, "who"),
 		peer != NULL && *peer != '\0' ? peer : NULL,

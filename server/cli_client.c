@@ -11,6 +11,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/mem.h"
+#include "server/cli_screen.h"
 
 struct client {
 	CURL *curl;
@@ -327,8 +328,9 @@ show_progress(const json_t *operation, char last[256])
 	if (progress == NULL || !isatty(STDERR_FILENO) ||
 	    strncmp(last, progress, 255) == 0)
 		return;
+	AUTO_STR line = screen_clean(progress, strlen(progress));
 	(void)snprintf(last, 256, "%s", progress);
-	(void)fprintf(stderr, "%s ...\n", progress);
+	(void)fprintf(stderr, "%s ...\n", line);
 }
 
 enum err_code
@@ -392,7 +394,17 @@ client_segment(const char *text)
 int
 client_fail(const struct cli_args *a, const struct err *e)
 {
-	(void)fprintf(stderr, "edict %s: %s\n", a->command->name, e->text);
+	const char *text = e->text;
+	size_t len;
+
+	/* A server tells what a commit says, line by line. */
+	(void)fprintf(stderr, "edict %s: ", a->command->name);
+	do {
+		len = strcspn(text, "\n");
+		AUTO_STR line = screen_clean(text, len);
+		(void)fprintf(stderr, "%s\n", line);
+		text += len + (text[len] == '\n');
+	} while (*text != '\0');
 	return 1;
 }
 

@@ -9,90 +9,99 @@
 
 enum { CLI_ENGINES_MAX = 100000 };
 
-static char *
-number(const json_t *counts, const char *key)
+static const json_t *
+counts_of(const json_t *a)
 {
-	return mem_printf("%lld", (long long)table_number(counts, key));
+	return json_object_get(a, "engines");
 }
 
-static void
-add_counts(struct table *t, const json_t *cluster, const json_t *a)
+static int64_t
+count_all(const json_t *counts)
 {
-	const json_t *counts = json_object_get(a, "engines");
-	char *cells[2 + ENGINES_STATES];
-	const char *shown[2 + ENGINES_STATES];
 	int64_t sum = 0;
 
-	for (int i = 0; i < ENGINES_STATES; i++) {
-		cells[2 + i] = number(counts, engines_state_names[i]);
+	for (int i = 0; i < ENGINES_STATES; i++)
 		sum += table_number(counts, engines_state_names[i]);
+	return sum;
+}
+
+char *
+cli_engines_sum(const json_t *a)
+{
+	const json_t *counts = counts_of(a);
+	int64_t sum = count_all(counts);
+
+	return sum == 0
+	    ? mem_strdup("-")
+	    : mem_printf("%lld of %lld",
+		  (long long)table_number(counts, "converged"), (long long)sum);
+}
+
+enum screen_tint
+cli_engines_tint(const json_t *a)
+{
+	const json_t *counts = counts_of(a);
+	int64_t sum = count_all(counts);
+
+	if (table_number(counts, "rejecting") > 0)
+		return TINT_BAD;
+	if (sum == 0)
+		return TINT_NONE;
+	return table_number(counts, "converged") == sum ? TINT_GOOD : TINT_CARE;
+}
+
+/* "2 behind, 1 rejecting". */
+static void
+note_states(struct table *t, const json_t *counts)
+{
+	AUTO_BUF text = { 0 };
+
+	buf_init(&text, 512);
+	for (int i = 0; i < ENGINES_STATES; i++) {
+		const char *name = engines_state_names[i];
+		int64_t n = table_number(counts, name);
+
+		if (n > 0 && strcmp(name, "converged") != 0)
+			buf_printf(&text, "%s%lld %s", text.len > 0 ? ", " : "",
+			    (long long)n, name);
 	}
-	shown[0] = table_string(cluster, "name");
-	shown[1] = table_string(a, "bundle");
-	for (int i = 0; i < ENGINES_STATES; i++)
-		shown[2 + i] = cells[2 + i];
-	if (sum > 0)
-		table_row(t, shown);
-	for (int i = 0; i < ENGINES_STATES; i++)
-		mem_free(cells[2 + i]);
+	if (text.len == 0)
+		return;
+	table_note(t,
+	    table_number(counts, "rejecting") > 0 ? TINT_BAD : TINT_CARE,
+	    "%s; see edict status --engines", text.data);
 }
 
 /* Engines without a name can only be counted by what they asked. */
 static void
-print_anonymous(const json_t *cluster, const json_t *a)
+note_anonymous(struct table *t, const json_t *counts)
 {
-	const json_t *n =
-	    json_object_get(json_object_get(a, "engines"), "anonymous");
+	const json_t *n = json_object_get(counts, "anonymous");
 
 	if (table_number(n, "credentials") == 0)
 		return;
-	(void)
-	    printf("\n%s, %s: requests of engines without a name: %lld having "
-		   "it, %lld having\nsomething else, %lld having nothing\n",
-		table_string(cluster, "name"), table_string(a, "bundle"),
-		(long long)table_number(n, "current"),
-		(long long)table_number(n, "other"),
-		(long long)table_number(n, "none"));
-}
-
-static void
-print_regressed(const json_t *cluster, const json_t *a)
-{
-	int64_t n = table_number(json_object_get(a, "engines"), "regressed");
-
-	if (n > 0)
-		(void)printf("\n%s, %s: %lld engine%s went back to something "
-			     "older by %s;\nsee edict status --engines\n",
-		    table_string(cluster, "name"), table_string(a, "bundle"),
-		    (long long)n, n == 1 ? "" : "s",
-		    n == 1 ? "itself" : "themselves");
+	table_note(t, TINT_FAINT,
+	    "requests of engines without a name: %lld having it, %lld having "
+	    "something else, %lld having nothing",
+	    (long long)table_number(n, "current"),
+	    (long long)table_number(n, "other"),
+	    (long long)table_number(n, "none"));
 }
 
 void
-cli_engines_summary(const json_t *clusters)
+cli_engines_note(struct table *t, const json_t *a)
 {
-	static const char *const headings[] = { "CLUSTER", "BUNDLE",
-		"CONVERGED", "BEHIND", "REJECTING", "FRESH", "SILENT", NULL };
-	struct table *t = table_new(headings);
-	const json_t *cluster, *a;
-	size_t i, k;
+	const json_t *counts = counts_of(a);
+	int64_t back = table_number(counts, "regressed");
 
-	json_array_foreach(clusters, i, cluster)
-		json_array_foreach(json_object_get(cluster, "assignments"), k,
-		    a)
-			add_counts(t, cluster, a);
-	if (table_rows(t) > 0) {
-		(void)printf("\n");
-		table_print(t);
-	} else {
-		table_free(t);
-	}
-	json_array_foreach(clusters, i, cluster)
-		json_array_foreach(json_object_get(cluster, "assignments"), k,
-		    a) {
-			print_anonymous(cluster, a);
-			print_regressed(cluster, a);
-		}
+	note_states(t, counts);
+	note_anonymous(t, counts);
+	if (back > 0)
+		table_note(t, TINT_BAD,
+		    "%lld engine%s went back to something older by %s; see "
+		    "edict status --engines",
+		    (long long)back, back == 1 ? "" : "s",
+		    back == 1 ? "itself" : "themselves");
 }
 
 enum err_code
@@ -157,27 +166,30 @@ print_sent(const json_t *b)
 	const char *revision = table_string(sent, "revision");
 	AUTO_STR age = table_age(table_string(sent, "since"));
 	const char *retry = table_string(b, "retry_at");
-
-	(void)printf("  was sent %.12s %lld time%s in %s, and does not have it",
+	AUTO_STR text = mem_printf(
+	    "was sent %.12s %lld time%s in %s, and does not have it%s%s",
 	    revision != NULL ? revision : "another bundle",
 	    (long long)table_number(sent, "times"),
-	    table_number(sent, "times") == 1 ? "" : "s", age);
-	if (retry != NULL)
-		(void)printf(";\n  again after %s", retry);
-	(void)printf("\n");
+	    table_number(sent, "times") == 1 ? "" : "s", age,
+	    retry != NULL ? "; again after " : "", retry != NULL ? retry : "");
+
+	table_text(text, 2, 1);
 }
 
 static void
 print_error(const json_t *error)
 {
+	const char *file = table_string(error, "file");
+
 	if (!json_is_object(error))
 		return;
-	(void)printf("  ");
-	if (table_string(error, "file") != NULL)
-		(void)printf("%s:%lld: ", table_string(error, "file"),
-		    (long long)table_number(error, "row"));
-	(void)printf("%s: ", table_string(error, "code"));
-	table_text(table_string(error, "message"), 0, 3);
+	AUTO_STR place = file == NULL
+	    ? mem_strdup("")
+	    : mem_printf("%s:%lld: ", file,
+		  (long long)table_number(error, "row"));
+	AUTO_STR text = mem_printf("%s%s: %s", place,
+	    table_string(error, "code"), table_string(error, "message"));
+	table_text(text, 2, 3);
 }
 
 /* What is wrong with it, if anything is. */
@@ -213,9 +225,11 @@ print_trouble(const json_t *e)
 	(void)printf("\n%s, %s:\n", table_string(e, "cluster"),
 	    table_string(e, "engine"));
 	print_error(json_object_get(e, "plugins"));
-	if (note != NULL)
-		(void)printf("  OPA %s: ", table_string(e, "version"));
-	table_text(note, 0, 3);
+	if (note == NULL)
+		return;
+	AUTO_STR text =
+	    mem_printf("OPA %s: %s", table_string(e, "version"), note);
+	table_text(text, 2, 3);
 }
 
 void
@@ -227,6 +241,8 @@ cli_engines_print(const json_t *engines)
 	const json_t *e;
 	size_t i;
 
+	table_states(t, 2);
+	table_ends(t, 7);
 	json_array_foreach(engines, i, e)
 		add_engine(t, e);
 	if (table_rows(t) == 0) {

@@ -6,10 +6,14 @@
 #include <jansson.h>
 
 #include "server/cli_client.h"
+#include "server/cli_table.h"
 
-/* How many engines of each cluster have each bundle, and which need looking
- * at; clusters as the API lists them. Nothing when there are no engines. */
-void cli_engines_summary(const json_t *clusters);
+/* Of one assignment: "9 of 12" converged, "-" where no engine is known by name
+ * (mem_ memory); what that means; and, below its row, what there is to say of
+ * the rest. */
+char *cli_engines_sum(const json_t *assignment);
+enum screen_tint cli_engines_tint(const json_t *assignment);
+void cli_engines_note(struct table *t, const json_t *assignment);
 
 /* Every engine of every cluster. */
 enum err_code cli_engines_list(json_t **out, struct client *c,

@@ -239,6 +239,19 @@ build_bundles(struct check *k)
 	bundle_set_clear(&set);
 }
 
+static void
+note_excludes(struct check *k)
+{
+	AUTO_BUF text = { 0 };
+
+	buf_init(&text, GATE_REASON_MAX);
+	definition_idle_excludes(&text, k->definition, k->tree);
+	if (text.len == 0)
+		return;
+	mem_free(k->verdict->note);
+	k->verdict->note = mem_strdup(text.data);
+}
+
 /* Every stage that a server has but signing; ends at the first that fails. */
 static void
 run_stages(struct check *k, const char *dir, const struct cli_args *a)
@@ -259,6 +272,7 @@ run_stages(struct check *k, const char *dir, const struct cli_args *a)
 	}
 	if (k->verdict->state == GATE_PASSED)
 		build_bundles(k);
+	note_excludes(k);
 }
 
 static void
@@ -270,6 +284,9 @@ print_tests(const struct verdict *v, bool all)
 		NULL };
 	struct table *t = table_new(headings);
 
+	table_states(t, 0);
+	table_ends(t, 1);
+	table_ends(t, 2);
 	for (size_t i = 0; i < v->test_count; i++) {
 		const struct gate_test *test = &v->tests[i];
 		AUTO_STR name = mem_printf("%s.%s", test->package, test->name);
@@ -291,18 +308,24 @@ print_tests(const struct verdict *v, bool all)
 static void
 print_means(const struct verdict *v)
 {
+	bool sandbox = v->sandbox != NULL && v->sandbox[0] != '\0';
+
 	if (v->engine == NULL || v->engine[0] == '\0')
 		return;
-	(void)printf("\nengine %s", v->engine);
-	if (v->sandbox != NULL && v->sandbox[0] != '\0')
-		(void)printf(", sandbox %s", v->sandbox);
-	(void)printf("; settings: a server's defaults\n");
+	AUTO_STR text = mem_printf("engine %s%s%s; settings: a server's "
+				   "defaults",
+	    v->engine, sandbox ? ", sandbox " : "", sandbox ? v->sandbox : "");
+	(void)printf("\n");
+	table_text(text, 0, 1);
 }
 
 static void
 print_verdict(const struct verdict *v, bool all)
 {
-	(void)printf("%s", gate_state_name(v->state));
+	enum screen_tint tint = screen_tint_of(gate_state_name(v->state));
+
+	(void)printf("%s%s%s", screen_tint(tint), gate_state_name(v->state),
+	    screen_plain(tint));
 	if (v->stage != NULL && v->state != GATE_PASSED)
 		(void)printf(" (%s)", v->stage);
 	if (v->test_count > 0)
@@ -313,6 +336,7 @@ print_verdict(const struct verdict *v, bool all)
 	(void)printf("\n");
 	table_text(v->reason, 2, 60);
 	print_tests(v, all);
+	table_text(v->note, 0, 20);
 	print_means(v);
 }
 
@@ -355,9 +379,9 @@ const struct cli_command cli_check = {
 	.help =
 	    "Does what a server does with a commit, but for signing: hygiene,\n"
 	    "edict.yaml, `opa check --strict`, all tests, coverage where it is\n"
-	    "asked for, and whether bundles can be built and compiled. Takes the files as\n"
-	    "they are, committed or not; --rev takes a commit. Ends with status\n"
-	    "0 when it passes.\n"
+	    "asked for, and whether bundles can be built and compiled. Takes the\n"
+	    "files as they are, committed or not; --rev takes a commit. Ends\n"
+	    "with status 0 when it passes.\n"
 	    "\n"
 	    "  edict check\n"
 	    "  edict check --rev HEAD~1 --tests",

@@ -403,15 +403,15 @@ print_json(const struct check *c)
 {
 	bool repo = cli_value(c->args, "repo") != NULL;
 	json_t *j = json_pack("{s:s,s:b,s:{s:s,s:s?},s:s?,s:s,s:s?,s:s?,s:s?,"
-			      "s:s?,s:s,s:I,s:o,s:o,s:O,s:I}",
+			      "s:s?,s:s?,s:s,s:I,s:o,s:o,s:O,s:I}",
 	    "file", c->file, "good", json_array_size(c->faults) == 0, "key",
 	    "algorithm", key_algorithm_name(key_algorithm_of(c->key)), "id",
 	    c->claims.key_id, "scope", c->scope, "scope_from",
 	    cli_given(c->args, "scope") ? "option" : "manifest", "bundle",
 	    c->origin.bundle, "revision", c->archive.revision, "author",
-	    c->origin.author, "committed_at", c->origin.date, "content",
-	    c->content, "files", (json_int_t)c->archive.count, "roots",
-	    roots_json(c), "same_bytes",
+	    c->origin.author, "committed_at", c->origin.date, "compiled_by",
+	    c->origin.opa, "content", c->content, "files",
+	    (json_int_t)c->archive.count, "roots", roots_json(c), "same_bytes",
 	    repo ? json_boolean(c->same_bytes) : json_null(), "faults",
 	    c->faults, "more", (json_int_t)c->more);
 

@@ -171,25 +171,31 @@ compile(struct judging *j, struct bundle_set *set,
 
 /* Which modules nobody started here. */
 static void
-note_unstarted(struct judging *j, const struct bundle_set *set)
+add_unstarted(struct buf *text, const struct bundle_set *set)
 {
-	struct buf text;
 	const char *between = "not started, since this opa has no WebAssembly: "
 			      "the modules of ";
 
-	mem_free(STEAL(j->verdict->note));
-	if (j->w->engine.wasm)
-		return;
-	buf_init(&text, GATE_REASON_MAX);
 	for (size_t i = 0; i < set->count; i++) {
 		if (!compile_has_wasm(set->bundles[i]))
 			continue;
-		buf_printf(&text, "%s%s", between, set->bundles[i]->name);
+		buf_printf(text, "%s%s", between, set->bundles[i]->name);
 		between = ", ";
 	}
+}
+
+static void
+write_note(struct judging *j, const struct bundle_set *set)
+{
+	AUTO_BUF text = { 0 };
+
+	mem_free(STEAL(j->verdict->note));
+	buf_init(&text, GATE_REASON_MAX);
+	if (!j->w->engine.wasm)
+		add_unstarted(&text, set);
+	definition_idle_excludes(&text, j->definition, j->tree);
 	if (text.len > 0)
 		j->verdict->note = mem_strdup(text.data);
-	buf_clear(&text);
 }
 
 static enum err_code
@@ -205,7 +211,7 @@ plan_all(struct judging *j, struct bundle_set *set,
 	}
 	code = compile(j, set, means, e);
 	if (code == ERR_OK)
-		note_unstarted(j, set);
+		write_note(j, set);
 	else
 		judge_refuse(j, "compile", e);
 	return code;

@@ -76,7 +76,7 @@
 	X(engines, "GET", "/v1/clusters/{cluster}/engines", VIEWER,           \
 	    engines_api_list, "limit next state", NULL)                       \
 	X(audit, "GET", "/v1/audit", WHOLE_VIEWER, audit_api_list,            \
-	    "limit next kind who subject since", NULL)                        \
+	    "limit next kind who subject since commit", NULL)                 \
 	X(keys, "GET", "/v1/keys", VIEWER, keys_api_list, NULL, NULL)         \
 	X(tokens, "GET", "/v1/tokens", ADMIN, tokens_api_list, "limit next",  \
 	    NULL)                                                             \

@@ -376,7 +376,7 @@ SCENARIO(the_silent_are_shown)
 	wait_state("converged", DAEMON_DEADLINE_MS);
 	engine_stop(e);
 	wait_state("silent", DAEMON_DEADLINE_MS);
-	assert_non_null(strstr(daemon_try("edict status").text, "SILENT"));
+	assert_non_null(strstr(daemon_try("edict status").text, "1 silent"));
 }
 
 int
