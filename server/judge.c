@@ -335,11 +335,12 @@ publish(struct judging *j, struct err *e)
 	struct worker *w = j->w;
 	json_t *reply = NULL;
 	enum err_code code = desk_tell(w->desk, LEDGER_PUBLISH,
-	    json_pack("{s:s,s:s,s:s,s:b,s:I,s:O,s:o}", "repository",
+	    json_pack("{s:s,s:s,s:s,s:b,s:I,s:O,s:o,s:b}", "repository",
 		w->conf->name, "commit", j->request->commit, "identity",
 		j->verdict->identity, "owns_clusters", w->conf->clusters,
 		"operation", (json_int_t)j->request->operation, "bundles",
-		j->bundles, "clusters", clusters_json(j->definition)),
+		j->bundles, "clusters", clusters_json(j->definition), "forced",
+		j->verdict->state != GATE_PASSED),
 	    &reply, e);
 
 	if (code != ERR_OK)
@@ -351,6 +352,24 @@ publish(struct judging *j, struct err *e)
 	json_decref(reply);
 	keep_assigned(w);
 	return ERR_OK;
+}
+
+/* An admin wants it though it did not pass: signed and loaded by the engine all
+ * the same, or not at all. */
+static enum err_code
+force(struct judging *j, struct err *e)
+{
+	const char *reason = j->verdict->reason;
+
+	if (j->tree == NULL || j->definition == NULL || j->bundles != NULL)
+		return err_set(e, ERR_CONFLICT,
+		    "commit %.12s cannot be forced: there is nothing of it "
+		    "that engines could load: %s",
+		    j->request->commit, reason != NULL ? reason : "");
+	log_warn("commit.forced", "repo=%s commit=%s operation=%" PRId64,
+	    j->w->conf->name, j->request->commit, j->request->operation);
+	TRY(judge_build(j, e));
+	return publish(j, e);
 }
 
 /* ---- all of it ---- */
@@ -406,7 +425,7 @@ judge(struct judging *j, struct err *e)
 	if (!is_old_news(j))
 		TRY(store_verdict(j, e));
 	if (j->verdict->state != GATE_PASSED)
-		return ERR_OK;
+		return j->request->force ? force(j, e) : ERR_OK;
 	code = publish(j, e);
 	if (code == ERR_OK)
 		json_decref(STEAL(j->w->passed));

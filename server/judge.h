@@ -11,9 +11,12 @@ struct judge_request {
 	const char *commit;
 	bool again;        /* run even if the same question was answered */
 	int64_t operation; /* a rollback that waits for it, or 0 */
+	bool force; /* that is an admin's: published for it even if it fails,
+	             * when all its bundles can be built, signed and loaded */
 };
 
-/* The verdict is stored; when it passed, its bundles are published. *state says
+/* The verdict is stored; when it passed (or is forced), its bundles are
+ * published. *state says
  * which it was and *reason (a buffer of the caller's) why not. An error means
  * that no verdict could be stored or published: try again later. */
 enum err_code judge_commit(struct worker *w, const struct judge_request *r,

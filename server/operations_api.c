@@ -43,6 +43,8 @@ static const char *const subjects[][3] = {
 	{ "/v1/commits/", "rev", "rev" },
 	{ "/v1/repositories/", "repo", "repository" },
 	{ "/v1/tokens/", "token", "name" },
+	{ "/v1/clusters/", "cluster", "cluster" },
+	{ "/v1/clusters/{cluster}/bundles/", "bundle", "bundle" },
 };
 
 /* The fields of the body; an empty one is an empty object. */

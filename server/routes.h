@@ -67,12 +67,23 @@
 	    operations_api_ask, NULL, "pin")                                  \
 	X(resume, "POST", "/v1/bundles/{bundle}/resume", RELEASER,            \
 	    operations_api_ask, NULL, "resume")                               \
+	X(rollback_all, "POST", "/v1/rollback", RELEASER, operations_api_ask, \
+	    NULL, "rollback")                                                 \
+	X(pin_all, "POST", "/v1/pin", RELEASER, operations_api_ask, NULL,     \
+	    "pin")                                                            \
+	X(resume_all, "POST", "/v1/resume", RELEASER, operations_api_ask,     \
+	    NULL, "resume")                                                   \
 	X(operation, "GET", "/v1/operations/{id}", VIEWER,                    \
 	    operations_api_get, NULL, NULL)                                   \
 	X(clusters, "GET", "/v1/clusters", VIEWER, clusters_api_list,         \
-	    "limit next", NULL)                                               \
+	    "limit next selector", NULL)                                      \
 	X(cluster, "GET", "/v1/clusters/{cluster}", VIEWER,                   \
 	    clusters_api_get, NULL, NULL)                                     \
+	X(cluster_remove, "DELETE", "/v1/clusters/{cluster}", RELEASER,       \
+	    operations_api_ask, NULL, "cluster.remove")                       \
+	X(cluster_bundle_remove, "DELETE",                                    \
+	    "/v1/clusters/{cluster}/bundles/{bundle}", RELEASER,              \
+	    operations_api_ask, NULL, "cluster.remove")                       \
 	X(engines, "GET", "/v1/clusters/{cluster}/engines", VIEWER,           \
 	    engines_api_list, "limit next state", NULL)                       \
 	X(audit, "GET", "/v1/audit", WHOLE_VIEWER, audit_api_list,            \

@@ -139,14 +139,15 @@ sight_filter(const struct request *r, json_t *body)
  * as the page. */
 static const char *
 take(json_t *items, const json_t *page, const struct request *r,
-    bool (*sees)(const struct request *r, const char *name), size_t max)
+    const struct sight_where *where, size_t max)
 {
 	size_t i;
 	json_t *item;
 
 	json_array_foreach(json_object_get(page, "items"), i, item)
 		if (json_array_size(items) < max &&
-		    sees(r, payload_text(item, "name")))
+		    where->sees(r, payload_text(item, "name")) &&
+		    (where->keep == NULL || where->keep(item, where->arg)))
 			json_array_append(items, item);
 	return json_array_size(items) < max ? payload_text(page, "next") : NULL;
 }
@@ -157,13 +158,23 @@ sight_list(const struct request *r, struct store *s,
     bool (*sees)(const struct request *r, const char *name), json_t **out,
     struct err *e)
 {
+	const struct sight_where where = { .sees = sees };
+
+	return sight_list_where(r, s, page, view, &where, out, e);
+}
+
+enum err_code
+sight_list_where(const struct request *r, struct store *s,
+    const struct view_page *page, sight_view *view,
+    const struct sight_where *where, json_t **out, struct err *e)
+{
 	struct view_page at = { .limit = VIEW_LIMIT_MAX, .next = page->next };
 	size_t limit = (size_t)page->limit;
 	AUTO_JSON items = json_array();
 	AUTO_JSON part = NULL;
 	json_t *next = json_null();
 
-	if (!sight_is_limited(r))
+	if (!sight_is_limited(r) && where->keep == NULL)
 		return view(s, page, out, e);
 	do {
 		json_t *now = NULL;
@@ -171,7 +182,7 @@ sight_list(const struct request *r, struct store *s,
 		TRY(view(s, &at, &now, e));
 		json_decref(part);
 		part = now;
-		at.next = take(items, part, r, sees, limit + 1);
+		at.next = take(items, part, r, where, limit + 1);
 	} while (at.next != NULL);
 	if (json_array_size(items) > limit) {
 		json_array_remove(items, limit);

@@ -29,9 +29,18 @@ bool sight_admit(struct request *r);
 /* Takes out of all lists in an answer what names what is not to be seen. */
 void sight_filter(const struct request *r, json_t *body);
 
-/* A page of a list whose items have names, with only those that sees says. */
+/* A page of a list whose items have names, with only those that sees says, and
+ * keep, which may be NULL. */
 typedef enum err_code sight_view(struct store *s, const struct view_page *page,
     json_t **out, struct err *e);
+struct sight_where {
+	bool (*sees)(const struct request *r, const char *name);
+	bool (*keep)(const json_t *item, const void *arg);
+	const void *arg;
+};
+enum err_code sight_list_where(const struct request *r, struct store *s,
+    const struct view_page *page, sight_view *view,
+    const struct sight_where *where, json_t **out, struct err *e) MUST_CHECK;
 enum err_code sight_list(const struct request *r, struct store *s,
     const struct view_page *page, sight_view *view,
     bool (*sees)(const struct request *r, const char *name), json_t **out,

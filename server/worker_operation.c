@@ -79,8 +79,9 @@ judged(struct worker *w, const struct store_operation *op, bool again,
 	tell_running(w, op->id, commit);
 	if (strcmp(op->kind, "rollback") == 0)
 		r.operation = op->id;
+	r.force = op->forced;
 	TRY(judge_commit(w, &r, &state, reason, e));
-	if (state != GATE_PASSED && r.operation != 0)
+	if (state != GATE_PASSED && r.operation != 0 && !r.force)
 		return err_set(e, ERR_CONFLICT,
 		    "commit %.12s of %s may not be served, its verdict is %s "
 		    "(see: edict show %.12s; to test it again: edict retest "

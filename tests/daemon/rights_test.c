@@ -111,6 +111,14 @@ struct cells {
 #define CELLS_resume { "/v1/bundles/authz/resume", \
 	{ STRANGERS, NO_ENGINE, 403, 403, 403, 200, 200, 404, 200 } }
 
+#define CELLS_rollback_all { "/v1/rollback", \
+	{ STRANGERS, NO_ENGINE, 403, 403, 403, 400, 400, 400, 400 } }
+#define CELLS_pin_all { "/v1/pin", \
+	{ STRANGERS, NO_ENGINE, 403, 403, 403, 400, 400, 400, 400 } }
+/* Everything they may see follows. */
+#define CELLS_resume_all { "/v1/resume", \
+	{ STRANGERS, NO_ENGINE, 403, 403, 403, 200, 200, 200, 200 } }
+
 /* An admin's fetch: limited operators see their own only. */
 #define CELLS_operation { "/v1/operations/1", \
 	{ STRANGERS, NO_ENGINE, 200, 404, 404, 200, 404, 404, 200 } }
@@ -118,6 +126,11 @@ struct cells {
 	{ STRANGERS, NO_ENGINE, 200, 200, 200, 200, 200, 200, 200 } }
 #define CELLS_cluster { "/v1/clusters/prod-eu", \
 	{ STRANGERS, NO_ENGINE, 200, 200, 404, 200, 200, 404, 200 } }
+/* 409: edict.yaml has it. One that has more than the limits let see: 403. */
+#define CELLS_cluster_remove { "/v1/clusters/prod-eu", \
+	{ STRANGERS, NO_ENGINE, 403, 403, 403, 409, 403, 404, 409 } }
+#define CELLS_cluster_bundle_remove { "/v1/clusters/prod-eu/bundles/authz", \
+	{ STRANGERS, NO_ENGINE, 403, 403, 403, 409, 409, 404, 409 } }
 #define CELLS_engines { "/v1/clusters/prod-eu/engines", \
 	{ STRANGERS, NO_ENGINE, 200, 200, 404, 200, 200, 404, 200 } }
 #define CELLS_audit { "/v1/audit", \
