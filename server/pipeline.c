@@ -20,6 +20,7 @@
 #include "core/mem.h"
 #include "policies/gate_local.h"
 #include "server/desk.h"
+#include "server/signer.h"
 #include "server/supervisor.h"
 #include "server/worker.h"
 #include "signing/digest.h"
@@ -39,6 +40,8 @@ struct pipeline {
 	struct worker *workers;
 	pthread_t *threads;
 	size_t count;
+	struct signer signer;
+	pthread_t signer_thread;
 	int signals;
 	char sandbox[64];          /* of the gate: confine_describe */
 	struct desk_place *places; /* engines and commands */
@@ -59,6 +62,8 @@ restarted(struct pipeline *p, const struct message *m)
 	for (size_t i = 0; name != NULL && i < 3; i++)
 		if (strcmp(p->lines[i].name, name) == 0)
 			caller_reset(*p->lines[i].caller);
+	/* A new keeper may have other keys. */
+	desk_news(&p->desk);
 }
 
 /* False when the pair is closed: the supervisor is gone. */
@@ -131,6 +136,23 @@ run_worker(void *arg)
 	(void)prctl(PR_SET_NAME, title);
 	worker_run(w);
 	return NULL;
+}
+
+static void *
+run_signer(void *arg)
+{
+	(void)prctl(PR_SET_NAME, "signer");
+	signer_run(arg);
+	return NULL;
+}
+
+static void
+start_signer(struct pipeline *p)
+{
+	p->signer.desk = &p->desk;
+	if (pthread_create(&p->signer_thread, NULL, run_signer, &p->signer) !=
+	    0)
+		assert(0 && "pthread_create");
 }
 
 static void
@@ -326,6 +348,7 @@ pipeline_main(const struct pipeline_setup *setup)
 	open_lines(&p, setup);
 	p.threads = mem_array(p.count, sizeof *p.threads);
 	start_workers(&p);
+	start_signer(&p);
 	serve(&p);
 	stop_workers(&p);
 	/* A thread may be inside a gate run: the supervisor ends those children

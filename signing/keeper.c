@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/names.h"
@@ -38,6 +39,15 @@ static bool
 is_bundle_name(const char *name)
 {
 	return spec_is_name(name) && strcmp(name, DISCOVERY_NAME) != 0;
+}
+
+static struct ring_key *
+find_own(struct keeper *k, const char *id)
+{
+	for (size_t i = 0; i < k->ring.count; i++)
+		if (strcmp(key_id(k->ring.items[i].key), id) == 0)
+			return &k->ring.items[i];
+	return NULL;
 }
 
 static enum err_code
@@ -140,7 +150,7 @@ sign_files(json_t **reply, const struct sign_request *r, struct err *e)
 }
 
 static enum err_code
-serve_sign(json_t **reply, const struct keeper *k, const struct message *m,
+serve_sign(json_t **reply, struct keeper *k, const struct message *m,
     enum err_code (*read)(struct sign_request *r, const struct keeper *k,
 	const struct message *m, struct err *e),
     struct err *e)
@@ -158,21 +168,21 @@ serve_sign(json_t **reply, const struct keeper *k, const struct message *m,
 }
 
 static enum err_code
-serve_sign_bundle(json_t **reply, const struct keeper *k,
-    const struct message *m, struct err *e)
+serve_sign_bundle(json_t **reply, struct keeper *k, const struct message *m,
+    struct err *e)
 {
 	return serve_sign(reply, k, m, read_sign_bundle, e);
 }
 
 static enum err_code
-serve_sign_discovery(json_t **reply, const struct keeper *k,
-    const struct message *m, struct err *e)
+serve_sign_discovery(json_t **reply, struct keeper *k, const struct message *m,
+    struct err *e)
 {
 	return serve_sign(reply, k, m, read_sign_discovery, e);
 }
 
 static enum err_code
-serve_sign_head(json_t **reply, const struct keeper *k, const struct message *m,
+serve_sign_head(json_t **reply, struct keeper *k, const struct message *m,
     struct err *e)
 {
 	const struct key *key = NULL;
@@ -201,7 +211,7 @@ serve_sign_head(json_t **reply, const struct keeper *k, const struct message *m,
 }
 
 static enum err_code
-serve_verify(json_t **reply, const struct keeper *k, const struct message *m,
+serve_verify(json_t **reply, struct keeper *k, const struct message *m,
     struct err *e)
 {
 	struct jws_claims claims = { 0 };
@@ -240,7 +250,7 @@ describe_key(const struct ring_key *k)
 }
 
 static enum err_code
-serve_keys(json_t **reply, const struct keeper *k, const struct message *m,
+serve_keys(json_t **reply, struct keeper *k, const struct message *m,
     struct err *e)
 {
 	json_t *keys = json_array();
@@ -258,11 +268,36 @@ serve_keys(json_t **reply, const struct keeper *k, const struct message *m,
 	return ERR_OK;
 }
 
+static enum err_code
+serve_retire(json_t **reply, struct keeper *k, const struct message *m,
+    struct err *e)
+{
+	char now[CLOCK_TEXT_SIZE];
+	struct ring_key *found;
+	json_error_t fault;
+	const char *id;
+
+	if (json_unpack_ex(m->payload, &fault, 0, "{s:s!}", "key", &id) != 0)
+		return err_set(e, ERR_INVALID, "retire: %s", fault.text);
+	found = find_own(k, id);
+	if (found == NULL)
+		return err_set(e, ERR_NOT_FOUND, "no key \"%.80s\"", id);
+	*reply = json_object();
+	if (found->retired_at[0] != '\0')
+		return ERR_OK;
+	clock_text(now, clock_now_ms());
+	(void)snprintf(found->retired_at, sizeof found->retired_at, "%s", now);
+	if (k->ring.current == found->key)
+		k->ring.current = NULL;
+	log_info("keeper.retired", "key=%s", id);
+	return ERR_OK;
+}
+
 static const struct service {
 	uint32_t kind;
 	const char *name;
 	size_t fds;
-	enum err_code (*serve)(json_t **reply, const struct keeper *k,
+	enum err_code (*serve)(json_t **reply, struct keeper *k,
 	    const struct message *m, struct err *e);
 } services[] = {
 	{ KEEPER_SIGN_BUNDLE, "sign", 1, serve_sign_bundle },
@@ -270,13 +305,15 @@ static const struct service {
 	{ KEEPER_KEYS, "keys", 0, serve_keys },
 	{ KEEPER_SIGN_DISCOVERY, "sign discovery", 1, serve_sign_discovery },
 	{ KEEPER_SIGN_HEAD, "sign head", 0, serve_sign_head },
+	{ KEEPER_RETIRE, "retire", 0, serve_retire },
 };
 
 static const uint32_t accepted[] = { KEEPER_SIGN_BUNDLE, KEEPER_VERIFY,
-	KEEPER_KEYS, KEEPER_SIGN_DISCOVERY, KEEPER_SIGN_HEAD, 0 };
+	KEEPER_KEYS, KEEPER_SIGN_DISCOVERY, KEEPER_SIGN_HEAD, KEEPER_RETIRE,
+	0 };
 
 static enum err_code
-answer(const struct keeper *k, const struct message *m, struct err *e)
+answer(struct keeper *k, const struct message *m, struct err *e)
 {
 	enum { SERVICES = sizeof services / sizeof *services };
 	const struct service *s = services;
@@ -310,7 +347,7 @@ answer(const struct keeper *k, const struct message *m, struct err *e)
 enum next { GO_ON, STOP, FAIL };
 
 static enum next
-serve_one(const struct keeper *k)
+serve_one(struct keeper *k)
 {
 	struct message m = { 0 };
 	struct err e = { 0 };
@@ -335,7 +372,7 @@ serve_one(const struct keeper *k)
 }
 
 static int
-serve(const struct keeper *k, int signals)
+serve(struct keeper *k, int signals)
 {
 	struct pollfd ready[] = {
 		{ .fd = signals, .events = POLLIN },

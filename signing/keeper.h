@@ -33,6 +33,9 @@ enum keeper_kind {
 	/* {"seq", "hash", "at_ms"} → {"key", "algorithm", "jws"}: as in
 	 * signing/head.h, by the newest key of kind audit. */
 	KEEPER_SIGN_HEAD = 104,
+	/* {"key"} → {}: it signs no more, as long as this process lives; whoever
+	 * starts the next one has it written down (key_ring_retire). */
+	KEEPER_RETIRE = 105,
 };
 
 enum { KEEPER_TIMEOUT_MS = 30000 };
@@ -58,6 +61,9 @@ enum err_code keeper_sign_head(struct caller *keeper, struct buf *out,
     MUST_CHECK;
 enum err_code keeper_verify(struct caller *keeper, const char *key_id,
     const char *jws, size_t len, struct err *e) MUST_CHECK;
+
+enum err_code keeper_retire(struct caller *keeper, const char *key_id,
+    struct err *e) MUST_CHECK;
 
 /* The scope of a cluster's discovery bundle; mem_ memory. */
 char *keeper_discovery_scope(const char *cluster);

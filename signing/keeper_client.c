@@ -144,3 +144,20 @@ keeper_verify(struct caller *keeper, const char *key_id_wanted, const char *jws,
 		message_clear(&reply);
 	return code;
 }
+
+enum err_code
+keeper_retire(struct caller *keeper, const char *key_id_meant, struct err *e)
+{
+	struct message reply = { 0 };
+	json_t *request = json_pack("{s:s}", "key", key_id_meant);
+	enum err_code code;
+
+	if (request == NULL)
+		return err_set(e, ERR_INVALID, "a key's id that is not UTF-8");
+	code = caller_call(keeper, KEEPER_RETIRE, request, NULL, 0,
+	    KEEPER_TIMEOUT_MS, &reply, e);
+	json_decref(request);
+	if (code == ERR_OK)
+		message_clear(&reply);
+	return code;
+}

@@ -185,6 +185,32 @@ kinds_are_kept_apart(void **state)
 	}
 }
 
+/* At once, and no other key. */
+static void
+retired_keys_sign_no_more(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_BUF jws = { 0 };
+	AUTO_STR id = NULL;
+	struct err e;
+
+	buf_init(&jws, JWS_SIZE_MAX);
+	OK(keeper_sign(f->caller, &jws, &id, "bundles", "authz", REVISION,
+	    files, 1, &e));
+	OK(keeper_retire(f->caller, "bundles", &e));
+	OK(keeper_retire(f->caller, "bundles", &e));
+	assert_int_equal(keeper_sign(f->caller, &jws, &id, "bundles", "authz",
+			     REVISION, files, 1, &e),
+	    ERR_CONFLICT);
+	assert_int_equal(keeper_sign(f->caller, &jws, &id, NULL, "authz",
+			     REVISION, files, 1, &e),
+	    ERR_NOT_FOUND);
+	OK(keeper_verify(f->caller, "bundles", jws.data, jws.len, &e));
+	OK(ask(f, KEEPER_SIGN_HEAD,
+	    json_pack("{s:i,s:s,s:i}", "seq", 1, "hash", DIGEST, "at_ms", 1),
+	    false, &e));
+}
+
 static void
 hostile_requests_are_refused(void **state)
 {
@@ -386,6 +412,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(kinds_are_kept_apart, setup,
 		    teardown),
+		cmocka_unit_test_setup_teardown(retired_keys_sign_no_more,
+		    setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile_requests_are_refused,
 		    setup, teardown),
 		cmocka_unit_test_setup_teardown(

@@ -511,8 +511,10 @@ hostile_requests_are_refused(void **state)
 		{ KEEPER_VERIFY, "{\"key\":\"x\",\"jws\":\"a.b.c\"}",
 		    ERR_NOT_FOUND },
 		{ KEEPER_KEYS, "{\"private\":true}", ERR_INVALID },
+		{ KEEPER_RETIRE, "{}", ERR_INVALID },
+		{ KEEPER_RETIRE, "{\"key\":\"x\"}", ERR_NOT_FOUND },
 		{ 99, "{}", ERR_DENIED },
-		{ 105, FILES(""), ERR_DENIED },
+		{ 106, FILES(""), ERR_DENIED },
 		{ 1, "{}", ERR_DENIED },
 	};
 	struct fixture *f = *state;
