@@ -7,11 +7,13 @@
 #include <uthash.h>
 
 #include "clusters/payload.h"
+#include "clusters/store_discovery.h"
 #include "clusters/store_view.h"
 #include "core/buf.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/names.h"
 #include "signing/digest.h"
 
 /* The bytes of one artifact, shared by all catalogs that serve it. */
@@ -35,14 +37,20 @@ struct variant {
 	struct engines_mark mark;
 };
 
+/* What is served of one kind: bundles, or discovery bundles. */
+struct entries {
+	json_t *rows;                /* the texts that items point into */
+	struct catalog_entry *items; /* sorted by cluster, bundle */
+	size_t count;
+};
+
 struct catalog {
 	_Atomic size_t refs;
-	json_t *rows; /* the texts that entries point into */
 	json_t *tokens_rows;
 	json_t *variants_rows;
-	struct catalog_entry *entries;          /* sorted by cluster, bundle */
-	const struct catalog_entry **by_bundle; /* by bundle, cluster */
-	size_t count;
+	struct entries bundles, discoveries;
+	const struct catalog_entry **by_bundle; /* of bundles, by bundle,
+	                                         * cluster */
 	json_t *faults; /* cluster/bundle → SHA-256 of what cannot be read */
 	struct catalog_token *tokens; /* sorted by digest */
 	size_t token_count;
@@ -131,15 +139,15 @@ get_blob(struct catalog *c, const struct catalog *previous,
 }
 
 static enum err_code
-add_entry(struct catalog *c, const json_t *row, const char *data_dir,
-    const struct catalog *previous, struct err *e)
+add_entry(struct catalog *c, struct entries *list, const json_t *row,
+    const char *data_dir, const struct catalog *previous, struct err *e)
 {
 	const char *sha256 = payload_text(row, "sha256");
 	const struct catalog_blob *blob;
 
 	TRY(get_blob(c, previous, data_dir, sha256,
 	    json_integer_value(json_object_get(row, "size")), &blob, e));
-	c->entries[c->count++] = (struct catalog_entry){
+	list->items[list->count++] = (struct catalog_entry){
 		.cluster = payload_text(row, "cluster"),
 		.bundle = payload_text(row, "bundle"),
 		.revision = payload_text(row, "revision"),
@@ -150,6 +158,7 @@ add_entry(struct catalog *c, const json_t *row, const char *data_dir,
 		.serial = json_integer_value(json_object_get(row, "serial")),
 		.content = payload_text(row, "content"),
 		.mark = engines_mark(blob->etag),
+		.at_ms = json_integer_value(json_object_get(row, "at_ms")),
 	};
 	return ERR_OK;
 }
@@ -183,61 +192,97 @@ note_fault(struct catalog *c, const json_t *row, const struct catalog *previous,
 		    cluster, bundle, why->text);
 }
 
+static int
+find_entry(const void *key, const void *item)
+{
+	const struct catalog_entry *k = key;
+	const struct catalog_entry *i = item;
+	int order = strcmp(k->cluster, i->cluster);
+
+	return order != 0 ? order : strcmp(k->bundle, i->bundle);
+}
+
+static const struct catalog_entry *
+find_in(const struct entries *list, const char *cluster, const char *bundle)
+{
+	struct catalog_entry key = { .cluster = cluster, .bundle = bundle };
+
+	if (list->count == 0)
+		return NULL;
+	return bsearch(&key, list->items, list->count, sizeof key, find_entry);
+}
+
 /* What was served before is better than nothing: its bytes are in memory. NULL:
  * there was nothing. */
 static json_t *
-row_before(const struct catalog *previous, const json_t *row)
+row_before(const struct entries *before, const json_t *row)
 {
-	const struct catalog_entry *entry = previous == NULL
+	const struct catalog_entry *entry = before == NULL
 	    ? NULL
-	    : catalog_find(previous, payload_text(row, "cluster"),
+	    : find_in(before, payload_text(row, "cluster"),
 		  payload_text(row, "bundle"));
 
 	if (entry == NULL)
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "cluster",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I}", "cluster",
 	    entry->cluster, "bundle", entry->bundle, "revision",
 	    entry->revision, "sha256", entry->sha256, "size",
 	    (json_int_t)entry->size, "serial", (json_int_t)entry->serial,
-	    "content", entry->content);
+	    "content", entry->content, "at_ms", (json_int_t)entry->at_ms);
 }
+
+/* Where things are read from. */
+struct source {
+	const char *data_dir;
+	const struct catalog *previous;
+	const struct entries *before; /* its list of the kind; NULL: none */
+};
 
 /* Everybody else goes on being served. */
 static void
-keep_before(struct catalog *c, size_t i, const char *data_dir,
-    const struct catalog *previous)
+keep_before(struct catalog *c, struct entries *list, size_t i,
+    const struct source *from)
 {
-	json_t *row = row_before(previous, json_array_get(c->rows, i));
+	json_t *row = row_before(from->before, json_array_get(list->rows, i));
 	struct err e;
 
 	if (row == NULL)
 		return;
-	json_array_set_new(c->rows, i, row);
-	if (add_entry(c, row, data_dir, previous, &e) != ERR_OK)
+	json_array_set_new(list->rows, i, row);
+	if (add_entry(c, list, row, from->data_dir, from->previous, &e) !=
+	    ERR_OK)
 		log_error("catalog.lost", "error=%s", e.text);
 }
 
 static void
-add_entries(struct catalog *c, const char *data_dir,
-    const struct catalog *previous)
+add_entries(struct catalog *c, struct entries *list, const struct source *from)
 {
 	size_t i;
 	json_t *row;
 
-	c->entries = mem_array(json_array_size(c->rows), sizeof *c->entries);
-	json_array_foreach(c->rows, i, row) {
+	list->items =
+	    mem_array(json_array_size(list->rows), sizeof *list->items);
+	json_array_foreach(list->rows, i, row) {
 		struct err why;
 
-		if (add_entry(c, row, data_dir, previous, &why) == ERR_OK)
+		if (add_entry(c, list, row, from->data_dir, from->previous,
+			&why) == ERR_OK)
 			continue;
-		note_fault(c, row, previous, &why);
-		keep_before(c, i, data_dir, previous);
+		note_fault(c, row, from->previous, &why);
+		keep_before(c, list, i, from);
 	}
-	c->by_bundle = mem_array(c->count, sizeof *c->by_bundle);
-	for (i = 0; i < c->count; i++)
-		c->by_bundle[i] = &c->entries[i];
-	if (c->count > 1)
-		qsort(c->by_bundle, c->count, sizeof *c->by_bundle, by_bundle);
+}
+
+static void
+sort_by_bundle(struct catalog *c)
+{
+	size_t count = c->bundles.count;
+
+	c->by_bundle = mem_array(count, sizeof *c->by_bundle);
+	for (size_t i = 0; i < count; i++)
+		c->by_bundle[i] = &c->bundles.items[i];
+	if (count > 1)
+		qsort(c->by_bundle, count, sizeof *c->by_bundle, by_bundle);
 }
 
 static void
@@ -305,7 +350,9 @@ read_rows(struct catalog *c, struct store *s, struct err *e)
 	enum err_code code = store_snapshot_begin(s, e);
 
 	if (code == ERR_OK)
-		code = store_view_served(s, &c->rows, e);
+		code = store_view_served(s, &c->bundles.rows, e);
+	if (code == ERR_OK)
+		code = store_view_discoveries(s, &c->discoveries.rows, e);
 	if (code == ERR_OK)
 		code = store_view_variants(s, &c->variants_rows, e);
 	if (code == ERR_OK)
@@ -319,7 +366,8 @@ static bool
 is_as_before(const struct catalog *c, const struct catalog *previous)
 {
 	return previous != NULL && catalog_missing(previous) == 0 &&
-	    json_equal(c->rows, previous->rows) &&
+	    json_equal(c->bundles.rows, previous->bundles.rows) &&
+	    json_equal(c->discoveries.rows, previous->discoveries.rows) &&
 	    json_equal(c->variants_rows, previous->variants_rows) &&
 	    json_equal(c->tokens_rows, previous->tokens_rows);
 }
@@ -340,7 +388,13 @@ catalog_load(struct catalog **out, struct store *s, const char *data_dir,
 			*out = catalog_ref(previous);
 		return code;
 	}
-	add_entries(c, data_dir, previous);
+	add_entries(c, &c->bundles,
+	    &(struct source){ data_dir, previous,
+		previous != NULL ? &previous->bundles : NULL });
+	add_entries(c, &c->discoveries,
+	    &(struct source){ data_dir, previous,
+		previous != NULL ? &previous->discoveries : NULL });
+	sort_by_bundle(c);
 	add_tokens(c);
 	add_variants(c);
 	*out = c;
@@ -366,35 +420,29 @@ catalog_unref(struct catalog *c)
 		blob_unref(held->blob);
 		mem_free(held);
 	}
-	mem_free(c->entries);
+	mem_free(c->bundles.items);
+	mem_free(c->discoveries.items);
 	mem_free(c->by_bundle);
 	mem_free(c->tokens);
 	mem_free(c->variants);
-	json_decref(c->rows);
+	json_decref(c->bundles.rows);
+	json_decref(c->discoveries.rows);
 	json_decref(c->faults);
 	json_decref(c->tokens_rows);
 	json_decref(c->variants_rows);
 	mem_free(c);
 }
 
-static int
-find_entry(const void *key, const void *item)
-{
-	const struct catalog_entry *k = key;
-	const struct catalog_entry *i = item;
-	int order = strcmp(k->cluster, i->cluster);
-
-	return order != 0 ? order : strcmp(k->bundle, i->bundle);
-}
-
 const struct catalog_entry *
 catalog_find(const struct catalog *c, const char *cluster, const char *bundle)
 {
-	struct catalog_entry key = { .cluster = cluster, .bundle = bundle };
+	return find_in(&c->bundles, cluster, bundle);
+}
 
-	if (c->count == 0)
-		return NULL;
-	return bsearch(&key, c->entries, c->count, sizeof key, find_entry);
+const struct catalog_entry *
+catalog_discovery(const struct catalog *c, const char *cluster)
+{
+	return find_in(&c->discoveries, cluster, DISCOVERY_NAME);
 }
 
 static int
@@ -419,7 +467,7 @@ static size_t
 lower_bound(const struct catalog *c, const char *bundle)
 {
 	size_t low = 0;
-	size_t high = c->count;
+	size_t high = c->bundles.count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -438,7 +486,8 @@ catalog_having(const struct catalog *c, const char *bundle, size_t *count)
 	size_t first = lower_bound(c, bundle);
 	size_t end = first;
 
-	while (end < c->count && strcmp(c->by_bundle[end]->bundle, bundle) == 0)
+	while (end < c->bundles.count &&
+	    strcmp(c->by_bundle[end]->bundle, bundle) == 0)
 		end++;
 	*count = end - first;
 	return c->by_bundle + first;
@@ -470,13 +519,13 @@ catalog_is_content(const struct catalog *c, const struct catalog_entry *entry,
 const struct catalog_entry *
 catalog_at(const struct catalog *c, size_t i)
 {
-	return &c->entries[i];
+	return &c->bundles.items[i];
 }
 
 size_t
 catalog_count(const struct catalog *c)
 {
-	return c->count;
+	return c->bundles.count;
 }
 
 size_t
@@ -492,7 +541,7 @@ catalog_assigns(const struct catalog *c, const char *cluster,
 	size_t i;
 	json_t *row;
 
-	json_array_foreach(c->rows, i, row) {
+	json_array_foreach(c->bundles.rows, i, row) {
 		if (strcmp(payload_text(row, "bundle"), bundle) == 0 &&
 		    (*cluster == '\0' ||
 			strcmp(payload_text(row, "cluster"), cluster) == 0))

@@ -32,6 +32,7 @@ struct catalog_entry {
 	int64_t serial;
 	const char *content;      /* its content digest, before signing */
 	struct engines_mark mark; /* of the ETag */
+	int64_t at_ms; /* of a discovery bundle: since when; else 0 */
 };
 
 struct catalog_token {
@@ -64,6 +65,11 @@ const struct catalog_token *catalog_token(const struct catalog *c,
  * of *count pointers. For a credential that may read every cluster. */
 const struct catalog_entry *const *catalog_having(const struct catalog *c,
     const char *bundle, size_t *count);
+
+/* What the cluster's engines get as their configuration, or NULL. Its bundle is
+ * called discovery, its serial is 0, its revision and content are the same. */
+const struct catalog_entry *catalog_discovery(const struct catalog *c,
+    const char *cluster);
 
 /* Is this the mark of any signed variant of what is assigned? */
 bool catalog_is_content(const struct catalog *c,

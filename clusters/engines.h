@@ -94,7 +94,8 @@ struct engines_bundle {
 	uint32_t sent_s;     /* last */
 	uint32_t sent_count; /* how often, one after the other */
 	uint32_t from;       /* whom it was sent to; see engines_poll */
-	uint32_t spare;
+	uint32_t told_s;     /* when it got a new configuration; less the more
+	                      * polls were answered since. 0: long ago */
 	union {
 		struct {
 			uint32_t first_sent_s;
@@ -152,7 +153,8 @@ enum engines_news {
 	ENGINES_NEWS_UNTRACKED = 1 << 3 /* the table is full */
 };
 struct engines_answer {
-	bool hold; /* do not send it again now */
+	bool hold;     /* do not send it again now */
+	bool settling; /* it has what is assigned: answer, do not let it wait */
 	unsigned int news;
 	int64_t from_serial, to_serial; /* of ENGINES_NEWS_BACK */
 };
@@ -170,6 +172,15 @@ struct engines_ticket {
 void engines_sent(struct engines *t, const struct engines_poll *p,
     struct engines_ticket *out);
 void engines_unsent(struct engines *t, const struct engines_ticket *ticket);
+
+/* An engine is being sent another discovery bundle. It begins anew with its
+ * bundles then, and counts itself as not ready until it heard of each: so for
+ * ENGINES_SETTLE_S its next polls are answered at once, of each bundle
+ * ENGINES_SETTLE_ANSWERS (one may be of the old configuration still; all of
+ * them, and it would ask again without a pause for a minute). */
+enum { ENGINES_SETTLE_S = 60, ENGINES_SETTLE_ANSWERS = 3 };
+void engines_told(struct engines *t, const char *cluster, const char *name,
+    int64_t now_ms);
 
 /* What engines report of themselves. Only of engines that polled under this
  * name: others are not kept. False: there is none. */

@@ -197,6 +197,21 @@ engines_retry_ms(const struct engines_engine *e, const struct engines_bundle *b)
 	    1000;
 }
 
+/* Each answer makes it look longer ago. */
+static void
+take_settling(struct engines_bundle *b, const struct engines_poll *p,
+    struct engines_answer *out)
+{
+	uint32_t now = seconds(p->now_ms);
+
+	if (b->told_s == 0 || now < b->told_s)
+		return;
+	out->settling = now - b->told_s < ENGINES_SETTLE_S;
+	b->told_s = out->settling
+	    ? b->told_s - ENGINES_SETTLE_S / ENGINES_SETTLE_ANSWERS
+	    : 0;
+}
+
 static void
 take_named(struct engines_engine *e, struct engines_bundle *b,
     const struct engines_poll *p, struct engines_answer *out)
@@ -210,6 +225,7 @@ take_named(struct engines_engine *e, struct engines_bundle *b,
 	b->flags &= ~(uint32_t)(ENGINES_FRESH | ENGINES_UNSURE);
 	if (engines_mark_same(p->has, &p->assigned)) {
 		take_converged(e, b, p, out);
+		take_settling(b, p, out);
 		return;
 	}
 	if (b->sent_count > 0 && !is_sent(b, p->has) &&
@@ -382,6 +398,32 @@ engines_unsent(struct engines *t, const struct engines_ticket *ticket)
 
 		b.sent_count--;
 		engines_put_bundle(t, s, ticket->bundle, &b);
+	}
+	engines_unlock(s);
+}
+
+void
+engines_told(struct engines *t, const char *cluster, const char *name,
+    int64_t now_ms)
+{
+	struct engines_key key =
+	    engines_key(t, engines_hash(t, cluster), name, false);
+	struct engines_shard *s = engines_shard_of(t, &key);
+	const struct engines_bundle *at;
+	uint32_t engine, n;
+
+	if (!engines_lock(t, s))
+		return;
+	engine = engines_find(t, s, &key);
+	n = engine != 0 ? engines_at(t, s, engine)->bundles : 0;
+	for (size_t i = 0; i < ENGINES_BUNDLES_MAX &&
+	     (at = engines_bundle_at(t, s, n)) != NULL;
+	     i++) {
+		struct engines_bundle b = *at;
+
+		b.told_s = seconds(now_ms);
+		engines_put_bundle(t, s, n, &b);
+		n = b.next;
 	}
 	engines_unlock(s);
 }

@@ -25,6 +25,7 @@ static const struct ledger_row pipeline_rows[] = {
 	{ LEDGER_VERDICT, ledger_verdict, false },
 	{ LEDGER_PUBLISH, ledger_publish, false },
 	{ LEDGER_OPERATION, ledger_operation, true },
+	{ LEDGER_DISCOVERY, ledger_discovery, false },
 	{ LEDGER_KEYS, ledger_keys, true },
 	{ LEDGER_VARIANT, ledger_variant, true },
 	{ LEDGER_TARGETS, ledger_targets, false },
@@ -41,7 +42,8 @@ static const struct ledger_row http_rows[] = {
 
 /* The same numbers as lists for channel_receive. */
 static const uint32_t pipeline_kinds[] = { LEDGER_REPOSITORY, LEDGER_COMMITS,
-	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, LEDGER_KEYS,
+	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, LEDGER_DISCOVERY,
+	LEDGER_KEYS,
 	LEDGER_VARIANT, LEDGER_TARGETS, LEDGER_DELIVERY, LEDGER_ALARMS, 0 };
 static const uint32_t http_kinds[] = { LEDGER_ACTION, LEDGER_ENGINES,
 	LEDGER_HTTP_ALARMS, 0 };

@@ -54,6 +54,11 @@ enum ledger_kind {
 	 * {"id","state":"running"|"done"|"failed","progress"?,"resolved"?,
 	 *  "error"?:{"code","message"}} → {} */
 	LEDGER_OPERATION = 204,
+	/* A cluster's discovery bundle, its files durable already; it is what
+	 * the cluster's engines get from now on.
+	 * {"cluster","revision","artifact":{"sha256","size","key",
+	 *  "content_sha256"}} → {} */
+	LEDGER_DISCOVERY = 205,
 
 	/* KEYS: those that the keeper has, as KEEPER_KEYS answers → {}. */
 	LEDGER_KEYS = 210,

@@ -10,7 +10,13 @@
 #include "server/reply.h"
 #include "server/sight.h"
 
-enum { JITTER_PERCENT = 10 };
+enum {
+	JITTER_PERCENT = 10,
+	/* Engines that have no name all wait but so long while some of them may
+	 * have been told another configuration. At once, and they would ask
+	 * without a pause. */
+	SETTLE_PACE_MS = 1000
+};
 
 /* The cluster whose engine this is; "": any. */
 static const char *
@@ -21,8 +27,8 @@ own_cluster(const struct request *r)
 	return r->token->role == SCOPE_ADMIN ? "" : r->token->cluster;
 }
 
-static bool
-may_have(const struct request *r, const char *cluster)
+bool
+bundle_api_serves(const struct request *r, const char *cluster)
 {
 	if (r->token == NULL)
 		return strcmp(cluster, own_cluster(r)) == 0;
@@ -38,7 +44,7 @@ only_of(const struct request *r, const struct catalog_entry *const *having,
 	const struct catalog_entry *found = NULL;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!may_have(r, having[i]->cluster))
+		if (!bundle_api_serves(r, having[i]->cluster))
 			continue;
 		if (found != NULL)
 			return NULL;
@@ -56,7 +62,7 @@ find(const struct request *r, const char *cluster, const char *bundle)
 	const struct catalog_entry *const *having;
 	size_t clusters;
 
-	if (cluster != NULL && !may_have(r, cluster))
+	if (cluster != NULL && !bundle_api_serves(r, cluster))
 		return NULL;
 	if (cluster != NULL || own[0] != '\0')
 		return catalog_find(c, cluster != NULL ? cluster : own, bundle);
@@ -76,7 +82,7 @@ is_unreadable(const struct request *r, const char *cluster, const char *bundle)
 		return false;
 	if (cluster == NULL)
 		cluster = own;
-	if (*cluster != '\0' && !may_have(r, cluster))
+	if (*cluster != '\0' && !bundle_api_serves(r, cluster))
 		return false;
 	if (*cluster == '\0' && r->token != NULL &&
 	    scope_is_limited(&r->token->scope))
@@ -101,8 +107,8 @@ answer_none(struct request *r, const char *cluster, const char *bundle)
 		    bundle);
 }
 
-static void
-answer(struct request *r, unsigned int status,
+void
+bundle_api_answer(struct request *r, unsigned int status,
     const struct catalog_entry *entry)
 {
 	bool closing = r->closing || engine_is_opa(r);
@@ -159,6 +165,21 @@ hold_ms(const struct request *r, int64_t wait_s)
 	return ms > 0 ? ms : 0;
 }
 
+/* An engine that got another configuration is not ready until it heard of its
+ * bundles again; which of those without a name did, nobody knows. */
+static bool
+is_unsettled(const struct request *r, const struct catalog_entry *entry)
+{
+	const struct catalog_entry *d =
+	    catalog_discovery(loop_catalog(r->loop), entry->cluster);
+	int64_t age_ms;
+
+	if (d == NULL || engine_name(r) != NULL)
+		return false;
+	age_ms = clock_now_ms() - d->at_ms;
+	return age_ms >= 0 && age_ms < ENGINES_SETTLE_S * 1000;
+}
+
 /* There is nothing for this engine now. A 304 at once would have it ask again
  * at once, so who is willing to wait waits, or hears that there is no room.
  * False: a 304 is due. */
@@ -166,12 +187,16 @@ static bool
 hold(struct request *r, const struct catalog_entry *entry)
 {
 	int64_t wait_s = poll_wait_s(request_header(r, "Prefer"));
+	int64_t ms;
 	struct err e = { 0 };
 
 	if (wait_s == 0 || r->waited || loop_stopping(r->loop))
 		return false;
+	ms = hold_ms(r, wait_s);
+	if (ms > SETTLE_PACE_MS && is_unsettled(r, entry))
+		ms = SETTLE_PACE_MS;
 	r->entry = entry;
-	if (loop_hold(r->loop, r, hold_ms(r, wait_s), &e) == ERR_OK) {
+	if (loop_hold(r->loop, r, ms, &e) == ERR_OK) {
 		counters_add(r->service->counters, COUNTER_HOLDS, 1);
 		return true;
 	}
@@ -190,11 +215,11 @@ answer_entry(struct request *r, const struct catalog_entry *entry)
 	engine_read(&engine, r, entry);
 	wanted = engine_may_have(r, &engine);
 	if (poll_has(request_header(r, "If-None-Match"), entry->etag)) {
-		if (!hold(r, entry))
-			answer(r, 304, entry);
+		if (engine.settling || !hold(r, entry))
+			bundle_api_answer(r, 304, entry);
 	} else if (wanted) {
 		engine_sent(r, &engine);
-		answer(r, 200, entry);
+		bundle_api_answer(r, 200, entry);
 	} else if (!hold(r, entry)) {
 		answer_own(r);
 	}

@@ -233,6 +233,10 @@ static const struct spec conf_spec[] = {
 	    .help = "How engines are served." },
 	{ "engines", SPEC_OBJECT, 0, .sub = engines_spec,
 	    .help = "What is remembered of engines." },
+	{ "discovery", SPEC_OBJECT, offsetof(struct conf, discovery),
+	    .sub = conf_discovery_spec,
+	    .help = "What engines that are configured by discovery are told "
+		    "about their bundles." },
 	{ "events", SPEC_MAP, offsetof(struct conf, events),
 	    .max = CONF_EVENT_TARGETS_MAX, .sub = conf_event_spec,
 	    .size = sizeof(struct conf_event_target),
@@ -510,6 +514,7 @@ fill_in(struct conf *c, const struct conf_flags *flags, struct err *e)
 		TRY(add_repository(c, flags, e));
 	TRY(fill_repositories(c, flags, e));
 	TRY(fill_commands(c, e));
+	TRY(conf_discovery_check(&c->discovery, e));
 	TRY(conf_events_check(&c->events, e));
 	TRY(file_make_dirs(c->data_dir, e));
 	real = realpath(c->data_dir, NULL);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "core/spec.h"
+#include "server/conf_discovery.h"
 #include "server/conf_events.h"
 
 enum conf_sandbox { SANDBOX_REQUIRED, SANDBOX_BEST_EFFORT };
@@ -91,6 +92,7 @@ struct conf {
 		int64_t silent_after; /* seconds, as is the next */
 		int64_t forget_after;
 	} engines;
+	struct conf_discovery discovery;
 	struct spec_list events; /* of conf_event_target */
 };
 

@@ -11,6 +11,7 @@
 #include "server/clusters_api.h"
 #include "server/commits_api.h"
 #include "server/diff_api.h"
+#include "server/discovery_api.h"
 #include "server/engines_api.h"
 #include "server/health_api.h"
 #include "server/keys_api.h"

@@ -139,7 +139,7 @@ tell(const struct request *r, const struct engine *e,
 }
 
 bool
-engine_may_have(struct request *r, const struct engine *e)
+engine_may_have(struct request *r, struct engine *e)
 {
 	struct engines_answer a;
 
@@ -149,9 +149,21 @@ engine_may_have(struct request *r, const struct engine *e)
 		return !engines_held(r->service->engines, &e->poll);
 	engines_poll(r->service->engines, &e->poll, &a);
 	tell(r, e, &a);
+	e->settling = a.settling;
 	if (a.hold)
 		counters_add(r->service->counters, COUNTER_ENGINES_SPARED, 1);
 	return !a.hold;
+}
+
+void
+engine_told(struct request *r, const char *cluster)
+{
+	const char *name = engine_name(r);
+
+	if (name != NULL && !request_is_head(r) &&
+	    (r->token == NULL || r->token->role == SCOPE_ENGINE))
+		engines_told(r->service->engines, cluster, name,
+		    clock_now_ms());
 }
 
 void

@@ -17,7 +17,8 @@ struct engine {
 	struct engines_mark has;
 	const char *revision; /* of what is assigned */
 	char version[ENGINES_VERSION_SIZE];
-	bool tracked; /* not an operator's request, nor a HEAD */
+	bool tracked;  /* not an operator's request, nor a HEAD */
+	bool settling; /* it was told another configuration: see engines_told */
 };
 
 /* Is it OPA that asks, by what it says? Go's HTTP client behind it is made anew
@@ -32,7 +33,10 @@ void engine_read(struct engine *out, const struct request *r,
 
 /* Tells the table; false: what is assigned is not to be sent now. A request
  * that was held asks once more, without being counted again. */
-bool engine_may_have(struct request *r, const struct engine *e);
+bool engine_may_have(struct request *r, struct engine *e);
+
+/* Its cluster's discovery bundle is being sent. */
+void engine_told(struct request *r, const char *cluster);
 
 /* It is being sent. If that does not get through, engine_failed. */
 void engine_sent(struct request *r, const struct engine *e);

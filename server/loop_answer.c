@@ -1,6 +1,9 @@
 #include "server/loop_state.h"
 
+#include <string.h>
+
 #include "core/mem.h"
+#include "core/names.h"
 
 static void
 drop_reference(void *cls)
@@ -8,11 +11,21 @@ drop_reference(void *cls)
 	catalog_unref(cls);
 }
 
+/* OPA polls with long waits what comes with its own type, and would fetch a
+ * discovery bundle that it cannot apply again and again without a pause
+ * (v1/download/download.go). */
+static const char *
+type_of(const struct catalog_entry *entry)
+{
+	return strcmp(entry->bundle, DISCOVERY_NAME) == 0
+	    ? "application/gzip"
+	    : "application/vnd.openpolicyagent.bundles";
+}
+
 static struct MHD_Response *
 make_response(struct loop *l, const struct catalog_entry *entry, bool closing)
 {
 	static const char *const headers[][2] = {
-		{ "Content-Type", "application/vnd.openpolicyagent.bundles" },
 		{ "Cache-Control", "private, no-cache" },
 		{ "Vary", "Authorization, X-Edict-Engine" },
 	};
@@ -32,6 +45,8 @@ make_response(struct loop *l, const struct catalog_entry *entry, bool closing)
 		good &= MHD_add_response_header(r, headers[i][0],
 			    headers[i][1]) == MHD_YES;
 	good &= MHD_add_response_header(r, "ETag", entry->etag) == MHD_YES;
+	good &= MHD_add_response_header(r, "Content-Type", type_of(entry)) ==
+	    MHD_YES;
 	if (closing)
 		good &= MHD_add_response_header(r, "Connection", "close") ==
 		    MHD_YES;

@@ -20,6 +20,7 @@
 #include "core/mem.h"
 #include "policies/gate_local.h"
 #include "server/desk.h"
+#include "server/discovery.h"
 #include "server/signer.h"
 #include "server/supervisor.h"
 #include "server/worker.h"
@@ -40,6 +41,8 @@ struct pipeline {
 	struct worker *workers;
 	pthread_t *threads;
 	size_t count;
+	struct discovery discovery;
+	pthread_t discovery_thread;
 	struct signer signer;
 	pthread_t signer_thread;
 	int signals;
@@ -155,6 +158,14 @@ start_signer(struct pipeline *p)
 		assert(0 && "pthread_create");
 }
 
+static void *
+run_discovery(void *arg)
+{
+	(void)prctl(PR_SET_NAME, "discovery");
+	discovery_run(arg);
+	return NULL;
+}
+
 static void
 start_workers(struct pipeline *p)
 {
@@ -171,6 +182,10 @@ start_workers(struct pipeline *p)
 		if (pthread_create(&p->threads[i], NULL, run_worker, w) != 0)
 			assert(0 && "pthread_create");
 	}
+	p->discovery.desk = &p->desk;
+	if (pthread_create(&p->discovery_thread, NULL, run_discovery,
+		&p->discovery) != 0)
+		assert(0 && "pthread_create");
 }
 
 static void

@@ -12,6 +12,8 @@
 	    bundle_api_get, NULL, NULL)                                       \
 	X(cluster_bundle, "GET", "/clusters/{cluster}/bundles/{bundle}",      \
 	    ENGINE, bundle_api_get_of_cluster, NULL, NULL)                    \
+	X(discovery, "GET", "/clusters/{cluster}/discovery", ENGINE,          \
+	    discovery_api_get, NULL, NULL)                                    \
 	X(status, "POST", "/status", ENGINE, status_api_status, NULL, NULL)   \
 	X(status_part, "POST", "/status/{partition}", ENGINE,                 \
 	    status_api_status, NULL, NULL)                                    \

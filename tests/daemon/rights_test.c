@@ -54,6 +54,8 @@ struct cells {
 	{ STRANGERS, 200, 200, 404, NO_OPERATOR, 404 } }
 #define CELLS_cluster_bundle { "/clusters/prod-eu/bundles/authz", \
 	{ STRANGERS, 200, 200, 404, NO_OPERATOR, 200 } }
+#define CELLS_discovery { "/clusters/prod-eu/discovery", \
+	{ STRANGERS, 200, 200, 404, NO_OPERATOR, 200 } }
 #define CELLS_status { "/status", \
 	{ STRANGERS, 204, 204, 204, NO_OPERATOR, 404 } }
 #define CELLS_status_part { "/status/a", \
@@ -274,6 +276,7 @@ make_tokens(void)
 SCENARIO(every_cell)
 {
 	daemon_start_estate(daemon_estate(1));
+	daemon_wait_log("discovery.published cluster=prod-eu", 0);
 	daemon_api("POST", "/repositories/remote/fetch", "{}", 202);
 	make_tokens();
 	for (size_t i = 0; i < ROWS; i++) {
@@ -296,6 +299,7 @@ SCENARIO(every_cell_of_anonymous_engines)
 				    "access: {anonymous_cluster: prod-eu}\n",
 		daemon_path("remote.git")) });
 	daemon_wait_revision("prod-eu", "authz", rev, DAEMON_DEADLINE_MS);
+	daemon_wait_log("discovery.published cluster=prod-eu", 0);
 	tokens[ANONYMOUS] = NULL;
 	for (size_t i = 0; i < ROWS; i++)
 		check_cell(ANONYMOUS, i);

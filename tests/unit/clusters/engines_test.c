@@ -330,6 +330,50 @@ what_was_saved_comes_back(void **arg)
 	engines_free(x.t);
 }
 
+/* Whoever was told another configuration is not ready until it hears of its
+ * bundles; and must not be made to ask without end. */
+static void
+who_was_told_is_answered(void **arg)
+{
+	int answers = 0;
+
+	(void)arg;
+	one_open(100);
+	engines_told(x.t, "prod", "host-1", x.p.now_ms); /* not known yet */
+	one_assign(1, 1);
+	one_ask(1);
+	assert_false(x.a.settling);
+	engines_told(x.t, "prod", "host-2", x.p.now_ms);
+	engines_told(x.t, "test", "host-1", x.p.now_ms);
+	one_ask(1);
+	assert_false(x.a.settling);
+	engines_told(x.t, "prod", "host-1", x.p.now_ms);
+	x.p.now_ms += 1000;
+	for (int i = 0; i < 10; i++) {
+		one_ask(1);
+		answers += x.a.settling;
+	}
+	assert_int_equal(answers, ENGINES_SETTLE_ANSWERS);
+	/* Its window ends by itself, and a clock that went back opens none. */
+	engines_told(x.t, "prod", "host-1", x.p.now_ms);
+	x.p.now_ms -= 1000;
+	one_ask(1);
+	assert_false(x.a.settling);
+	x.p.now_ms += 1000 * ENGINES_SETTLE_S;
+	one_ask(1);
+	assert_true(x.a.settling);
+	engines_told(x.t, "prod", "host-1", x.p.now_ms);
+	x.p.now_ms += 1000 * ENGINES_SETTLE_S;
+	one_ask(1);
+	assert_false(x.a.settling);
+	/* What is behind is sent something, and needs no window. */
+	engines_told(x.t, "prod", "host-1", x.p.now_ms);
+	one_assign(2, 2);
+	assert_true(one_ask_and_get(1));
+	assert_false(x.a.settling);
+	engines_free(x.t);
+}
+
 int
 main(void)
 {
@@ -342,6 +386,7 @@ main(void)
 		cmocka_unit_test(what_did_not_get_through_does_not_count),
 		cmocka_unit_test(anonymous_ones_are_never_held),
 		cmocka_unit_test(going_back_is_told),
+		cmocka_unit_test(who_was_told_is_answered),
 		cmocka_unit_test(reports_are_kept_and_withdrawn),
 		cmocka_unit_test(what_was_saved_comes_back),
 	};
