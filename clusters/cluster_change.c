@@ -133,10 +133,13 @@ check_clusters(const struct cluster_change *c,
 			    "clusters: has to be a list of names");
 		if (has_cluster(all, json_string_value(name)))
 			continue;
+		if (only == NULL)
+			return err_set(e, ERR_NOT_FOUND,
+			    "cluster %s has none of these bundles",
+			    json_string_value(name));
 		return err_set(e, ERR_NOT_FOUND,
 		    "cluster %s does not have bundle %s",
-		    json_string_value(name),
-		    only != NULL ? only : "of these, not one");
+		    json_string_value(name), only);
 	}
 	return ERR_OK;
 }

@@ -163,6 +163,28 @@ collect(struct release *r, const json_t *named, json_t *bundles,
 	return ERR_OK;
 }
 
+static enum err_code
+missing_bundle(const struct release *r, const char *bundle, struct err *e)
+{
+	struct store_owner owner;
+
+	if (is_limited(r))
+		return no_bundle(bundle, e);
+	TRY(store_bundle_owner(r->store, bundle, &owner, e));
+	return err_set(e, ERR_NOT_FOUND, "none of these clusters has bundle %s",
+	    bundle);
+}
+
+static enum err_code
+missing_cluster(const struct release *r, const char *cluster, struct err *e)
+{
+	if (r->bundle != NULL)
+		return err_set(e, ERR_NOT_FOUND,
+		    "cluster %s does not have bundle %s", cluster, r->bundle);
+	return err_set(e, ERR_NOT_FOUND, "cluster %s has none of these bundles",
+	    cluster);
+}
+
 /* What is named has to be among what was found. */
 static enum err_code
 check_found(const struct release *r, const json_t *bundles,
@@ -173,15 +195,10 @@ check_found(const struct release *r, const json_t *bundles,
 
 	json_array_foreach(r->bundles, i, item)
 		if (!holds(bundles, json_string_value(item)))
-			return no_bundle(json_string_value(item), e);
-	json_array_foreach(r->clusters, i, item) {
-		if (holds(clusters, json_string_value(item)))
-			continue;
-		return err_set(e, ERR_NOT_FOUND,
-		    "cluster %s does not have bundle %s",
-		    json_string_value(item),
-		    r->bundle != NULL ? r->bundle : "of these, not one");
-	}
+			return missing_bundle(r, json_string_value(item), e);
+	json_array_foreach(r->clusters, i, item)
+		if (!holds(clusters, json_string_value(item)))
+			return missing_cluster(r, json_string_value(item), e);
 	if (json_array_size(bundles) > 0)
 		return ERR_OK;
 	if (r->bundle != NULL)
