@@ -1,5 +1,6 @@
 #include "clusters/store_removed.h"
 
+#include "clusters/store_copy.h"
 #include "clusters/store_sql.h"
 
 enum err_code
@@ -10,9 +11,16 @@ store_removed_serial(struct store *s, const char *cluster, const char *bundle,
 	enum err_code code = rows_one(&r, s, e,
 	    "SELECT serial FROM removed WHERE cluster = ?1 AND bundle = ?2",
 	    "ss", cluster, bundle);
+	int64_t floor;
 
+	if (code != ERR_OK && code != ERR_NOT_FOUND)
+		return code;
 	*out = code == ERR_OK ? rows_int(&r, 0) : 0;
-	return code == ERR_NOT_FOUND ? ERR_OK : code;
+	/* What was there between a backup and its restore is not known. */
+	TRY(store_serial_floor(s, &floor, e));
+	if (*out < floor)
+		*out = floor;
+	return ERR_OK;
 }
 
 enum err_code

@@ -65,10 +65,11 @@ extern const struct cli_command cli_show;            /* cli_show.c */
 extern const struct cli_command cli_rollback, cli_pin, cli_resume,
     cli_retest; /* cli_rollback.c */
 extern const struct cli_command cli_fetch, cli_suspend, cli_unsuspend,
-    cli_accept;                                    /* cli_repository.c */
-extern const struct cli_command cli_engine_config; /* cli_engine.c */
-extern const struct cli_command cli_token;         /* cli_token.c */
-extern const struct cli_command cli_audit;         /* cli_audit.c */
-extern const struct cli_command cli_man;           /* cli_man.c */
+    cli_accept;                                          /* cli_repository.c */
+extern const struct cli_command cli_engine_config;       /* cli_engine.c */
+extern const struct cli_command cli_token;               /* cli_token.c */
+extern const struct cli_command cli_audit;               /* cli_audit.c */
+extern const struct cli_command cli_backup, cli_restore; /* cli_backup.c */
+extern const struct cli_command cli_man;                 /* cli_man.c */
 
 #endif

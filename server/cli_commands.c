@@ -5,6 +5,8 @@ const struct cli_command *const cli_commands[] = {
 	&cli_serve,
 	&cli_token,
 	&cli_audit,
+	&cli_backup,
+	&cli_restore,
 	&cli_init,
 	&cli_check,
 	&cli_build,

@@ -85,6 +85,16 @@ import_key(const char *dir, const struct conf_key *k, struct err *e)
 	return key_ring_add(dir, key, KEY_BUNDLE, e);
 }
 
+/* A public key alone is what a backup without private ones brought back: engines
+ * know another key by that name. */
+static bool
+is_taken(const struct key_ring *ring, const char *dir, const char *id)
+{
+	AUTO_STR public_key = mem_printf("%s/%s.pub", dir, id);
+
+	return key_ring_find(ring, id) != NULL || access(public_key, F_OK) == 0;
+}
+
 /* Named by the month, as people name keys that they rotate. */
 static enum err_code
 make_key(const char *dir, const struct key_ring *ring, enum key_kind kind,
@@ -96,7 +106,7 @@ make_key(const char *dir, const struct key_ring *ring, enum key_kind kind,
 	clock_text(stamp, clock_now_ms());
 	stamp[7] = '\0';
 	AUTO_STR id = mem_printf("%s%s", prefix, stamp);
-	for (int n = 2; key_ring_find(ring, id) != NULL; n++) {
+	for (int n = 2; is_taken(ring, dir, id); n++) {
 		mem_free(id);
 		id = mem_printf("%s%s-%d", prefix, stamp, n);
 	}
