@@ -24,18 +24,20 @@ enum err_code
 ledger_keys(struct ledger_context *c, const json_t *payload, json_t **reply,
     struct err *e)
 {
-	const char *current = NULL;
-	const json_t *keys;
+	const json_t *current, *keys;
 	json_error_t why;
 
 	(void)reply;
-	if (json_unpack_ex(payload_unconst(payload), &why, 0, "{s:s?, s:o !}",
+	if (json_unpack_ex(payload_unconst(payload), &why, 0, "{s:o, s:o !}",
 		"current", &current, "keys", &keys) != 0)
 		return payload_error(&why, "keys", e);
 	if (!json_is_array(keys) || json_array_size(keys) > KEY_RING_MAX)
 		return err_set(e, ERR_INVALID,
 		    "keys: has to be a list of at most %d", (int)KEY_RING_MAX);
-	return store_put_keys(c->store, keys, current, e);
+	if (!json_is_string(current) && !json_is_null(current))
+		return err_set(e, ERR_INVALID,
+		    "keys: current has to be a key's id, or null");
+	return store_put_keys(c->store, keys, json_string_value(current), e);
 }
 
 /* A LEDGER_VARIANT; texts are borrowed from its payload. */
@@ -242,21 +244,23 @@ move_clusters(struct store *s, const struct wish *w, const char *who,
 {
 	char key[STORE_KEY_SIZE];
 
-	TRY(store_forget_cluster_keys(s, w->key, e));
 	if (clusters->count == 0)
 		return ERR_OK;
 	for (size_t i = 0; i < clusters->count; i++)
 		(void)json_array_append_new(names,
 		    json_string(clusters->names[i]));
-	TRY(store_cluster_key(s, clusters->names[0], key, e));
-	return cluster_key_use(s,
+	TRY(store_default_key(s, key, e));
+	TRY(cluster_key_use(s,
 	    &(struct cluster_key_change){ .key = key,
 		.clusters = names,
 		.who = who,
 		.peer = w->peer,
 		.reason = w->reason,
 		.now_ms = clock_now_ms() },
-	    moved, e);
+	    moved, e));
+	for (size_t i = 0; i < clusters->count; i++)
+		TRY(store_clear_cluster_key(s, clusters->names[i], e));
+	return ERR_OK;
 }
 
 static enum err_code

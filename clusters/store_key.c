@@ -287,8 +287,23 @@ store_clusters_of_key(struct store *s, const char *key, struct store_names *out,
 }
 
 enum err_code
-store_forget_cluster_keys(struct store *s, const char *key, struct err *e)
+store_clear_cluster_key(struct store *s, const char *cluster, struct err *e)
 {
-	return sql_run(s, e, "DELETE FROM cluster_keys WHERE key_id = ?1", "s",
-	    key);
+	return sql_run(s, e, "DELETE FROM cluster_keys WHERE cluster = ?1", "s",
+	    cluster);
+}
+
+enum err_code
+store_default_key(struct store *s, char out[STORE_KEY_SIZE], struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+	enum err_code code = rows_one(&r, s, e,
+	    "SELECT id FROM signing_keys WHERE is_default = 1", "");
+
+	if (code == ERR_NOT_FOUND)
+		return err_set(e, ERR_CONFLICT,
+		    "there is no default key: name one in signing.use");
+	if (code == ERR_OK)
+		rows_copy(&r, 0, out, STORE_KEY_SIZE);
+	return code;
 }

@@ -41,8 +41,11 @@ enum err_code store_set_cluster_key(struct store *s, const char *cluster,
 /* Clusters that were given this key; not those that use it as the default. */
 enum err_code store_clusters_of_key(struct store *s, const char *key,
     struct store_names *out, struct err *e) MUST_CHECK;
-enum err_code store_forget_cluster_keys(struct store *s, const char *key,
+/* It uses the default from now on. */
+enum err_code store_clear_cluster_key(struct store *s, const char *cluster,
     struct err *e) MUST_CHECK;
+enum err_code store_default_key(struct store *s, char out[STORE_KEY_SIZE],
+    struct err *e) MUST_CHECK; /* CONFLICT: there is none */
 
 /* For people: {"id","kind","algorithm","created_at","public","current",
  * "present","retired_at","retired_by","retired_reason"}, and {"cluster","key"

@@ -229,7 +229,8 @@ store_view_artifact(struct store *s, const char *prefix, json_t **out,
     struct err *e)
 {
 	return sql_list(s, e, out,
-	    "SELECT sha256, bundle, commit_id AS \"revision\" FROM artifacts"
+	    "SELECT sha256, bundle, commit_id AS \"revision\","
+	    " key_id AS \"key\" FROM artifacts"
 	    " WHERE sha256 >= ?1 AND sha256 < ?1 || 'g' LIMIT 1",
 	    "s", prefix);
 }

@@ -56,7 +56,7 @@ enum err_code store_view_tokens(struct store *s, json_t **out, struct err *e)
 enum err_code store_view_token_list(struct store *s, const char *after,
     int64_t now_ms, int64_t limit, json_t **out, struct err *e) MUST_CHECK;
 
-/* {"sha256","bundle","revision"} of the artifact whose SHA-256 begins so; at
+/* {"sha256","bundle","revision","key"} of the artifact whose SHA-256 begins so; at
  * most one row. */
 enum err_code store_view_artifact(struct store *s, const char *prefix,
     json_t **out, struct err *e) MUST_CHECK;

@@ -59,6 +59,7 @@ extern const struct cli_command cli_build;           /* cli_build.c */
 extern const struct cli_command cli_diff;            /* cli_diff.c */
 extern const struct cli_command cli_verify;          /* cli_verify.c */
 extern const struct cli_command cli_keygen;          /* cli_key.c */
+extern const struct cli_command cli_keys;            /* cli_keys.c */
 extern const struct cli_command cli_status;          /* cli_status.c */
 extern const struct cli_command cli_log;             /* cli_log.c */
 extern const struct cli_command cli_show;            /* cli_show.c */

@@ -4,6 +4,7 @@
 const struct cli_command *const cli_commands[] = {
 	&cli_serve,
 	&cli_token,
+	&cli_keys,
 	&cli_audit,
 	&cli_backup,
 	&cli_restore,

@@ -43,6 +43,7 @@ static const char *const subjects[][3] = {
 	{ "/v1/commits/", "rev", "rev" },
 	{ "/v1/repositories/", "repo", "repository" },
 	{ "/v1/tokens/", "token", "name" },
+	{ "/v1/keys/", "key", "key" },
 	{ "/v1/clusters/", "cluster", "cluster" },
 	{ "/v1/clusters/{cluster}/bundles/", "bundle", "bundle" },
 };

@@ -8,6 +8,7 @@
 #include "core/text.h"
 #include "core/utf8.h"
 #include "core/value.h"
+#include "signing/key.h"
 
 static bool
 is_text(const char *text, size_t len)
@@ -70,6 +71,8 @@ fits(const char *name, const char *value)
 		return value[0] != '\0';
 	if (name_is(name, "id"))
 		return is_number(value);
+	if (name_is(name, "key"))
+		return key_id_is_valid(value);
 	return spec_is_name(value);
 }
 

@@ -5,7 +5,7 @@
  * each needs, and the query parameters it takes. A pattern is literal segments
  * and {names}; what fills a name is decoded once, here, and checked for its
  * kind: {bundle}, {cluster}, {repo} and {token} are names as spec_is_name has them,
- * {id} is a number, {rev} and {partition} any text. What cannot be a name names nothing, so it
+ * {id} is a number, {key} a signing key's id, {rev} and {partition} any text. What cannot be a name names nothing, so it
  * is not found. Pure; any thread. */
 
 #include <stdbool.h>

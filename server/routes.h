@@ -91,6 +91,10 @@
 	X(audit, "GET", "/v1/audit", WHOLE_VIEWER, audit_api_list,            \
 	    "limit next kind who subject since commit", NULL)                 \
 	X(keys, "GET", "/v1/keys", VIEWER, keys_api_list, NULL, NULL)         \
+	X(key_use, "POST", "/v1/keys/{key}/use", ADMIN, operations_api_ask,   \
+	    NULL, "key.use")                                                  \
+	X(key_retire, "POST", "/v1/keys/{key}/retire", ADMIN,                 \
+	    keys_api_retire, NULL, "key.retire")                              \
 	X(tokens, "GET", "/v1/tokens", ADMIN, tokens_api_list, "limit next",  \
 	    NULL)                                                             \
 	X(token_create, "POST", "/v1/tokens", ADMIN, operations_api_ask,      \

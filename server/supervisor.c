@@ -23,6 +23,7 @@
 #include "server/children.h"
 #include "server/greeting.h"
 #include "server/http.h"
+#include "server/key_watch.h"
 #include "server/listeners.h"
 #include "server/pipeline.h"
 #include "server/prepare.h"
@@ -59,6 +60,7 @@ struct supervisor {
 	struct children *children;
 	struct process processes[PROCESSES];
 	int signals;
+	int keys; /* key_watch.h */
 	int lock;
 	bool stopping;
 	int64_t stop_ms; /* when patience ends */
@@ -88,7 +90,13 @@ static int
 run_keeper(struct supervisor *sv)
 {
 	AUTO_STR keys = file_path(sv->conf->data_dir, "keys");
+	struct err e = { 0 };
 
+	/* Without it a retired key would sign again: rather none at all. */
+	if (key_watch_retire(sv->conf->data_dir, &e) != ERR_OK) {
+		log_error("keeper.failed", "reason=\"%s\"", e.text);
+		return 1;
+	}
 	return keeper_main(keys, sv->pairs[PIPELINE_KEEPER][1],
 	    sv->conf->gate.sandbox == SANDBOX_BEST_EFFORT);
 }
@@ -166,6 +174,7 @@ drop_descriptors(struct supervisor *sv, enum process_id id)
 		sv->engines = NULL;
 	}
 	close(sv->signals);
+	close(sv->keys);
 	close(sv->lock);
 }
 
@@ -381,6 +390,16 @@ take_request(struct supervisor *sv)
 		    e.text);
 }
 
+/* It alone reads them, once; a request that meets it is made again. */
+static void
+take_keys(struct supervisor *sv)
+{
+	if (!key_watch_changed(sv->keys) || sv->stopping)
+		return;
+	log_info("keys.changed", "the keeper is started anew");
+	signal_process(sv, KEEPER, SIGTERM);
+}
+
 static int64_t
 sooner(int64_t a, int64_t b)
 {
@@ -396,17 +415,20 @@ loop(struct supervisor *sv)
 		struct pollfd fds[] = {
 			{ .fd = sv->signals, .events = POLLIN },
 			{ .fd = channel_fd(sv->to_pipeline), .events = POLLIN },
+			{ .fd = sv->keys, .events = POLLIN },
 		};
 		int64_t wait = sooner(restart_due(sv),
 		    children_tick(sv->children, clock_mono_ms()));
 
 		if (wait > 60000)
 			wait = 60000;
-		if (poll(fds, 2, (int)wait) < 0 && errno != EINTR)
+		if (poll(fds, 3, (int)wait) < 0 && errno != EINTR)
 			assert(0 && "poll");
 		take_signals(sv);
 		if (fds[1].revents != 0)
 			take_request(sv);
+		if (fds[2].revents != 0)
+			take_keys(sv);
 		if (sv->stopping)
 			stop_next(sv);
 	}
@@ -454,6 +476,7 @@ set_up(struct supervisor *sv, struct err *e)
 	TRY(listeners_open(&sv->listeners, c->listen, (size_t)c->http.threads,
 	    e));
 	TRY(catch_signals(sv, e));
+	TRY(key_watch_open(&sv->keys, c->data_dir, e));
 	for (int pair = 0; pair < PAIRS; pair++)
 		TRY(channel_pair(sv->pairs[pair], e));
 	sv->counters = make_counters(c);
@@ -468,7 +491,7 @@ set_up(struct supervisor *sv, struct err *e)
 int
 supervisor_main(const struct conf *c)
 {
-	struct supervisor sv = { .conf = c, .signals = -1, .lock = -1 };
+	struct supervisor sv = { .conf = c, .signals = -1, .keys = -1, .lock = -1 };
 	struct err e = { 0 };
 
 	/* A log that nobody reads any more must not end the server. */

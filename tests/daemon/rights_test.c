@@ -139,6 +139,11 @@ struct cells {
 	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
 #define CELLS_keys { "/v1/keys", \
 	{ STRANGERS, NO_ENGINE, 200, 200, 200, 200, 200, 200, 200 } }
+/* 400: the body says nothing; 404: no such key. */
+#define CELLS_key_use { "/v1/keys/none/use", \
+	{ STRANGERS, NO_ENGINE, NO_OPERATOR, 400 } }
+#define CELLS_key_retire { "/v1/keys/none/retire", \
+	{ STRANGERS, NO_ENGINE, NO_OPERATOR, 404 } }
 #define CELLS_tokens { "/v1/tokens", \
 	{ STRANGERS, NO_ENGINE, NO_OPERATOR, 200 } }
 #define CELLS_token_create { "/v1/tokens", \

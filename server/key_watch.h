@@ -1,0 +1,23 @@
+#ifndef SERVER_KEY_WATCH_H
+#define SERVER_KEY_WATCH_H
+
+/* The folder of keys, as the supervisor sees it: when a key was added there, the
+ * keeper, which reads it once, is started anew. One thread. */
+
+#include <stdbool.h>
+
+#include "core/err.h"
+
+/* *fd becomes readable when something happens; the caller closes it. */
+enum err_code key_watch_open(int *fd, const char *data_dir, struct err *e)
+    MUST_CHECK;
+
+/* What has happened since: was a key added (its ID.json comes last), or another
+ * made the default? */
+bool key_watch_changed(int fd);
+
+/* Writes down beside the keys which of them the database says are retired. In
+ * the keeper's process, before it reads them. */
+enum err_code key_watch_retire(const char *data_dir, struct err *e) MUST_CHECK;
+
+#endif
