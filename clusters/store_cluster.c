@@ -97,10 +97,12 @@ store_clusters_touched(struct store *s, const char *repository,
 	AUTO_ROWS r = { 0 };
 
 	TRY(rows_open(&r, s, e,
-	    "SELECT x.cluster FROM (SELECT cluster, bundle FROM assignments"
+	    "SELECT x.cluster AS cluster"
+	    " FROM (SELECT cluster, bundle FROM assignments"
 	    " UNION SELECT cluster, bundle FROM cluster_bundles) x"
 	    " JOIN bundles b ON b.name = x.bundle WHERE b.repository = ?1"
-	    " GROUP BY x.cluster ORDER BY x.cluster",
+	    " UNION SELECT name FROM clusters WHERE repository = ?1"
+	    " ORDER BY cluster",
 	    "s", repository));
 	return take_names(&r, out, e);
 }

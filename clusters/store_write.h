@@ -119,7 +119,8 @@ struct store_names {
 	size_t count;
 };
 void store_names_clear(struct store_names *n);
-/* Clusters that have or shall have a bundle of this repository. */
+/* Clusters of this repository, and those that have or shall have a bundle of
+ * it. */
 enum err_code store_clusters_touched(struct store *s, const char *repository,
     struct store_names *out, struct err *e) MUST_CHECK;
 /* Bundles that a cluster shall have: known, not orphaned, not assigned. */

@@ -563,10 +563,20 @@ read_and_check(struct reading *r, struct err *e)
 enum err_code
 definition_read(struct definition **out, const struct tree *t, struct err *e)
 {
+	return definition_read_with(out, t, NULL, e);
+}
+
+enum err_code
+definition_read_with(struct definition **out, const struct tree *t,
+    const struct definition_elsewhere *elsewhere, struct err *e)
+{
 	const struct tree_entry *file = tree_find(t, DEFINITION_FILE);
 	AUTO(definition, d) = mem_zalloc(sizeof *d);
 	struct spec_faults faults;
-	struct reading r = { .d = d, .tree = t, .faults = &faults };
+	struct reading r = { .d = d,
+		.tree = t,
+		.faults = &faults,
+		.elsewhere = elsewhere };
 	enum err_code code;
 
 	if (file != NULL) {

@@ -116,6 +116,16 @@ AUTO_FREE(definition)
 enum err_code definition_read(struct definition **out, const struct tree *t,
     struct err *e) MUST_CHECK;
 
+/* The same where several repositories are watched: clusters may have bundles
+ * that another one may define. elsewhere NULL: there is no other. */
+struct definition_elsewhere {
+	bool (*defines)(const void *arg, const char *bundle);
+	const void *arg;
+};
+enum err_code definition_read_with(struct definition **out,
+    const struct tree *t, const struct definition_elsewhere *elsewhere,
+    struct err *e) MUST_CHECK;
+
 /* Is it a version, and not a file? */
 bool definition_capabilities_is_version(const char *capabilities);
 

@@ -283,6 +283,13 @@ check_bundle(const struct reading *r, struct definition_bundle *b)
 		spec_fault(r->faults, b->metadata, "metadata is an object");
 }
 
+static bool
+is_elsewhere(const struct reading *r, const char *bundle)
+{
+	return r->elsewhere != NULL &&
+	    r->elsewhere->defines(r->elsewhere->arg, bundle);
+}
+
 static void
 check_cluster(const struct reading *r, const struct definition_cluster *c)
 {
@@ -304,7 +311,7 @@ check_cluster(const struct reading *r, const struct definition_cluster *c)
 				spec_fault(r->faults, at,
 				    "bundle \"%s\" is listed twice", name);
 		}
-		if (has_bundle(r->d, name))
+		if (has_bundle(r->d, name) || is_elsewhere(r, name))
 			continue;
 		spec_fault(r->faults, at,
 		    "cluster \"%s\": there is no bundle \"%s\"%s%s%s", c->name,

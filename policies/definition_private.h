@@ -12,6 +12,7 @@ struct reading {
 	const struct tree *tree;
 	const struct value *root; /* NULL: no file */
 	struct spec_faults *faults;
+	const struct definition_elsewhere *elsewhere; /* or NULL */
 };
 
 /* Cleans what can be cleaned (slashes around roots, "./" in front of paths) and

@@ -63,8 +63,10 @@ extern const struct cli_command cli_keys;            /* cli_keys.c */
 extern const struct cli_command cli_status;          /* cli_status.c */
 extern const struct cli_command cli_log;             /* cli_log.c */
 extern const struct cli_command cli_show;            /* cli_show.c */
-extern const struct cli_command cli_rollback, cli_pin, cli_resume,
-    cli_retest; /* cli_rollback.c */
+extern const struct cli_command cli_rollback, cli_pin,
+    cli_resume;                                  /* cli_rollback.c */
+extern const struct cli_command cli_retest;  /* cli_retest.c */
+extern const struct cli_command cli_cluster; /* cli_cluster.c */
 extern const struct cli_command cli_fetch, cli_suspend, cli_unsuspend,
     cli_accept;                                          /* cli_repository.c */
 extern const struct cli_command cli_engine_config;       /* cli_engine.c */

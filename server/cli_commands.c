@@ -21,6 +21,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_rollback,
 	&cli_pin,
 	&cli_resume,
+	&cli_cluster,
 	&cli_fetch,
 	&cli_suspend,
 	&cli_unsuspend,

@@ -13,6 +13,8 @@ enum { STATUS_MAX = 10000, STATUS_BRIEF = 8 };
 
 static const struct cli_option status_options[] = {
 	{ "engines", 0, NULL, "every engine too" },
+	{ "selector", 0, "TERMS",
+	    "only clusters with these labels: env=prod,region!=us" },
 	CLIENT_OPTIONS,
 	{ 0 },
 };
@@ -186,16 +188,28 @@ print_clusters(const json_t *list)
 
 /* ---- the command ---- */
 
+static char *
+clusters_path(const struct cli_args *a)
+{
+	AUTO_STR selector = NULL;
+
+	if (cli_value(a, "selector") == NULL)
+		return mem_strdup("/clusters");
+	selector = client_segment(cli_value(a, "selector"));
+	return mem_printf("/clusters?selector=%s", selector);
+}
+
 static enum err_code
 ask(json_t *all, const struct cli_args *a, struct err *e)
 {
 	AUTO(client, c) = NULL;
+	AUTO_STR clusters = clusters_path(a);
 	json_t *list = NULL;
 
 	TRY(client_open(&c, a, e));
 	TRY(client_list(c, "/repositories", STATUS_MAX, &list, e));
 	json_object_set_new(all, "repositories", list);
-	TRY(client_list(c, "/clusters", STATUS_MAX, &list, e));
+	TRY(client_list(c, clusters, STATUS_MAX, &list, e));
 	json_object_set_new(all, "clusters", list);
 	if (!cli_given(a, "engines"))
 		return ERR_OK;
@@ -250,7 +264,9 @@ const struct cli_command cli_status = {
 	    "following, held or blocked, by whom and why; and how many of the\n"
 	    "engines have it, as their polls tell. One that is not converged is\n"
 	    "behind, rejecting (it was sent the bundle and goes on without),\n"
-	    "fresh (it never said that it has any) or silent.",
+	    "fresh (it never said that it has any) or silent.\n"
+	    "\n"
+	    "  edict status --selector env=prod --engines",
 	.options = status_options,
 	.run = status,
 };

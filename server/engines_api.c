@@ -242,9 +242,9 @@ bundle_json(const struct engines_view *v, const struct engines_bundle *b,
 		json_object_set_new(sent, "at",
 		    time_json((int64_t)b->sent_s * 1000));
 	}
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "bundle",
-	    entry->bundle, "state", engines_state_names[state], "has", has,
-	    "sent", sent, "retry_at",
+	return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "bundle",
+	    entry->bundle, "serial", (json_int_t)entry->serial, "state",
+	    engines_state_names[state], "has", has, "sent", sent, "retry_at",
 	    state == ENGINES_STATE_REJECTING
 		? time_json(engines_retry_ms(v->engine, b))
 		: json_null(),

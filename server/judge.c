@@ -120,6 +120,40 @@ may_define(const struct conf_repository *c, const char *bundle)
 	return false;
 }
 
+static const struct conf_repository *
+repositories(const struct judging *j, size_t *count)
+{
+	*count = j->w->desk->conf->repositories.count;
+	return j->w->desk->conf->repositories.items;
+}
+
+/* May another repository define this bundle, for a cluster of this one? */
+static bool
+is_elsewhere(const void *arg, const char *bundle)
+{
+	const struct judging *j = arg;
+	size_t count;
+	const struct conf_repository *all = repositories(j, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (&all[i] != j->w->conf && may_define(&all[i], bundle))
+			return true;
+	return false;
+}
+
+static const char *
+owner_of_clusters(const struct judging *j)
+{
+	size_t count;
+	const struct conf_repository *all = repositories(j, &count);
+
+	while (count > 1 && !all->clusters) {
+		all++;
+		count--;
+	}
+	return all->name;
+}
+
 static enum err_code
 check_ownership(const struct judging *j, struct err *e)
 {
@@ -148,14 +182,17 @@ check_ownership(const struct judging *j, struct err *e)
 	    strcmp(((const struct definition_cluster *)d->clusters.items)->name,
 		"default") != 0)
 		return err_set(e, ERR_INVALID,
-		    DEFINITION_FILE ": clusters: another repository defines "
-				    "the clusters; remove them here");
+		    DEFINITION_FILE
+		    ": clusters: repository %s defines the clusters, repository "
+		    "%s cannot: remove them here",
+		    owner_of_clusters(j), c->name);
 	return ERR_OK;
 }
 
 static enum err_code
 read_commit(struct judging *j, struct err *e)
 {
+	const struct definition_elsewhere elsewhere = { is_elsewhere, j };
 	enum err_code code =
 	    repo_tree(j->w->mirror, j->request->commit, &j->tree, e);
 
@@ -163,7 +200,7 @@ read_commit(struct judging *j, struct err *e)
 		judge_refuse(j, "hygiene", e);
 		return code;
 	}
-	code = definition_read(&j->definition, j->tree, e);
+	code = definition_read_with(&j->definition, j->tree, &elsewhere, e);
 	if (code == ERR_OK)
 		code = check_ownership(j, e);
 	if (code != ERR_OK)

@@ -143,6 +143,36 @@ test_all_goes_as_a_set(void **state)
 	    "{" TO_FIRST ",'clusters':['east'],'selector':'env'}");
 }
 
+/* A cluster of nothing but another repository's bundles. */
+static void
+test_bundles_of_another_repository(void **state)
+{
+	struct world_publication p = { .repository = "rules",
+		.commit = 20,
+		.bundles = { { "infra", 'a', NULL } },
+		.no_clusters = true };
+
+	(void)state;
+	world_repository(&w, "rules", 1, 20);
+	world_commit(&w, "rules", 1, 20, 0, 1);
+	world_verdict(&w, "rules", 20, "passed");
+	assert_int_equal(world_publish(&w, &p), ERR_OK);
+	p = (struct world_publication){ .repository = "policies",
+		.commit = 1,
+		.bundles = { { "authz", 'b', NULL } },
+		.clusters = { { "prod", "authz infra" }, { "lab", "infra" } } };
+	world_verdict(&w, "policies", 1, "passed");
+	assert_int_equal(world_publish(&w, &p), ERR_OK);
+	assert_assigned(&w, "prod", "infra", "20 following 1");
+	assert_assigned(&w, "lab", "infra", "20 following 1");
+	assert_refused(ERR_INVALID, "several repositories (rules and policies)",
+	    "{'action':'rollback','to':'HEAD','reason':'x'}");
+	assert_done("{'action':'rollback','to':'rules@HEAD','reason':'x'}");
+	assert_assigned(&w, "prod", "infra", "20 held 2");
+	assert_assigned(&w, "lab", "infra", "20 held 2");
+	assert_assigned(&w, "prod", "authz", "1 following 1");
+}
+
 /* Roots that change hands: one bundle alone does not fit, both do. */
 static void
 test_roots_that_change_hands(void **state)
@@ -579,6 +609,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_all_goes_as_a_set),
+		TEST(test_bundles_of_another_repository),
 		TEST(test_roots_that_change_hands),
 		TEST(test_selected),
 		TEST(test_until_the_next),
