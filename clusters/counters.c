@@ -92,6 +92,12 @@ const struct counter_name counter_names[COUNTERS] = {
 	[COUNTER_DECISIONS_ERROR] = { "edict_decisions_total",
 	    "outcome=\"error\"",
 	    "Decisions in uploaded logs, which are counted and dropped." },
+	[COUNTER_JWT_VERIFIED] = { "edict_jwt_verified_total", "",
+	    "JWTs whose signature was checked and good; remembered after." },
+	[COUNTER_JWT_REFUSED] = { "edict_jwt_refused_total", "",
+	    "Requests with a JWT that does not hold." },
+	[COUNTER_JWT_UNKNOWN_KEYS] = { "edict_jwt_unknown_keys_total", "",
+	    "Those whose key the issuer was not known to have." },
 };
 
 struct counters *

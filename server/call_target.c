@@ -1,8 +1,10 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/call.h"
+#include "server/jwks.h"
 
-enum { EVENT_ANSWER_MAX = 64 * 1024 };
+enum { EVENT_ANSWER_MAX = 64 * 1024, KEYS_TIMEOUT_MS = 15000 };
 
 static enum err_code
 find_event(struct call_target *out, const struct conf *c, const char *name,
@@ -33,6 +35,28 @@ find_event(struct call_target *out, const struct conf *c, const char *name,
 	return ERR_OK;
 }
 
+static enum err_code
+find_keys(struct call_target *out, const struct conf *c, const char *name,
+    struct err *e)
+{
+	const struct conf_jwt *j = c->access.jwt.items;
+	char *end = NULL;
+	size_t i = *name >= '0' && *name <= '9' ? strtoul(name, &end, 10)
+						: SIZE_MAX;
+
+	if (end == NULL || *end != '\0' || i >= c->access.jwt.count ||
+	    j[i].jwks_url == NULL)
+		return err_set(e, ERR_NOT_FOUND,
+		    "no target access.jwt[%.20s].jwks_url", name);
+	*out = (struct call_target){ .url = j[i].jwks_url,
+		.proof = j[i].token_file != NULL ? CALL_BEARER : CALL_NO_PROOF,
+		.secret_files = { j[i].token_file },
+		.ca_file = j[i].ca_file,
+		.answer_max = JWKS_SIZE_MAX,
+		.timeout_ms = KEYS_TIMEOUT_MS };
+	return ERR_OK;
+}
+
 /* What may be called at all, by the reference's beginning. */
 static const struct {
 	const char *prefix;
@@ -40,6 +64,7 @@ static const struct {
 	    const char *name, struct err *e);
 } kinds[] = {
 	{ "events/", find_event },
+	{ "jwks/", find_keys },
 };
 
 enum err_code

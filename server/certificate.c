@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "server/conf.h"
 
 bool
@@ -31,43 +32,6 @@ certificate_fits(const char *pattern, const char *name)
 	}
 	pattern += strspn(pattern, "*");
 	return *pattern == '\0';
-}
-
-/* ---- the chain ---- */
-
-static const struct {
-	unsigned int bit;
-	const char *why;
-} faults[] = {
-	{ GNUTLS_CERT_EXPIRED, "it is expired" },
-	{ GNUTLS_CERT_NOT_ACTIVATED, "it is not valid yet" },
-	{ GNUTLS_CERT_SIGNER_NOT_FOUND, "nobody that is trusted signed it" },
-	{ GNUTLS_CERT_SIGNER_NOT_CA, "who signed it may not sign" },
-	{ GNUTLS_CERT_PURPOSE_MISMATCH, "it is not meant for clients" },
-	{ GNUTLS_CERT_REVOKED, "it is revoked" },
-	{ GNUTLS_CERT_INSECURE_ALGORITHM, "its signature is too weak" },
-};
-
-static enum err_code
-verify(gnutls_session_t session, struct err *e)
-{
-	char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;
-	gnutls_typed_vdata_st data = {
-		.type = GNUTLS_DT_KEY_PURPOSE_OID,
-		.data = (unsigned char *)purpose,
-	};
-	unsigned int status = ~0u;
-
-	if (gnutls_certificate_type_get(session) != GNUTLS_CRT_X509 ||
-	    gnutls_certificate_verify_peers(session, &data, 1, &status) !=
-		GNUTLS_E_SUCCESS)
-		return err_set(e, ERR_DENIED, "it cannot be checked");
-	if (status == 0)
-		return ERR_OK;
-	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-		if ((status & faults[i].bit) != 0)
-			return err_set(e, ERR_DENIED, "%s", faults[i].why);
-	return err_set(e, ERR_DENIED, "it does not hold");
 }
 
 /* ---- its names ---- */
@@ -193,7 +157,7 @@ read_leaf(struct certificate *out, const gnutls_datum_t *leaf,
 
 enum auth_result
 certificate_check(struct certificate *out, struct MHD_Connection *connection,
-    const struct spec_list *map, struct err *e)
+    const struct tls *tls, const struct spec_list *map, struct err *e)
 {
 	const union MHD_ConnectionInfo *info =
 	    MHD_get_connection_info(connection,
@@ -207,7 +171,9 @@ certificate_check(struct certificate *out, struct MHD_Connection *connection,
 	if (chain == NULL || count == 0)
 		return AUTH_NONE;
 	*out = (struct certificate){ .token.role = SCOPE_ENGINE };
-	if (verify(info->tls_session, e) != ERR_OK ||
+	if (gnutls_certificate_type_get(info->tls_session) != GNUTLS_CRT_X509)
+		chain = NULL;
+	if (tls_verify(tls, chain, count, clock_now_ms(), e) != ERR_OK ||
 	    read_leaf(out, &chain[0], map, e) != ERR_OK)
 		return AUTH_WRONG;
 	out->token.name = out->name;

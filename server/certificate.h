@@ -2,8 +2,8 @@
 #define SERVER_CERTIFICATE_H
 
 /* Engines that are known by a client certificate. libmicrohttpd only asks for
- * one: whether its chain ends in tls.client_ca, whether it is good at this time
- * and meant for clients is checked here, for each request. Its names are the DNS
+ * one: whether its chain ends in tls.client_ca, whether it is good at this time,
+ * meant for clients and not revoked is checked here, for each request. Its names are the DNS
  * names and URIs of its subjectAltName, or its common name when it has neither;
  * the first that access.certificates knows says which engine it is, and of which
  * cluster. In the loop's own thread. */
@@ -12,6 +12,7 @@
 
 #include "core/spec.h"
 #include "server/auth.h"
+#include "server/tls.h"
 
 enum { CERTIFICATE_NAME_MAX = 255, CERTIFICATE_NAMES_MAX = 32 };
 
@@ -20,11 +21,11 @@ struct certificate {
 	struct catalog_token token; /* an engine's, with this name */
 };
 
-/* NONE: there is none. WRONG: *e says why. map is access.certificates, which
- * outlives *out; *out must not move afterwards. */
+/* NONE: there is none. WRONG: *e says why. tls is what holds now, map
+ * is access.certificates, which outlives *out; *out must not move afterwards. */
 enum auth_result certificate_check(struct certificate *out,
-    struct MHD_Connection *connection, const struct spec_list *map,
-    struct err *e);
+    struct MHD_Connection *connection, const struct tls *tls,
+    const struct spec_list *map, struct err *e);
 
 /* Does a name of a certificate have this pattern, in which * is any run of
  * characters but "." and "/"? One with "://" is for URIs only. */

@@ -110,6 +110,10 @@ static const struct spec tls_spec[] = {
 	    .max = 4096,
 	    .help = "PEM: who signs the certificates of engines that "
 		    "`access.certificates` names." },
+	{ "client_crl", SPEC_STRINGS, offsetof(struct conf, tls.client_crl),
+	    .max = 16,
+	    .help = "PEM: which of those certificates are revoked; signed by "
+		    "an authority of `client_ca`." },
 	{ 0 }
 };
 
@@ -172,6 +176,11 @@ static const struct spec access_spec[] = {
 	    .size = sizeof(struct conf_certificate),
 	    .help = "Engines that show a client certificate instead of a "
 		    "token; the first that fits counts." },
+	{ "jwt", SPEC_LIST, offsetof(struct conf, access.jwt),
+	    .max = CONF_JWT_MAX, .sub = conf_jwt_spec,
+	    .size = sizeof(struct conf_jwt),
+	    .help = "Engines that show a token of another issuer, such as a "
+		    "Kubernetes service account's." },
 	{ 0 }
 };
 
@@ -510,6 +519,10 @@ fill_in(struct conf *c, const struct conf_flags *flags, struct err *e)
 	if ((c->tls.client_ca == NULL) != (c->access.certificates.count == 0))
 		return err_set(e, ERR_INVALID,
 		    "tls.client_ca and access.certificates belong together");
+	if (c->tls.client_crl.count > 0 && c->tls.client_ca == NULL)
+		return err_set(e, ERR_INVALID,
+		    "tls: client_crl needs client_ca");
+	TRY(conf_jwt_check(&c->access.jwt, e));
 	if (flags->repo != NULL)
 		TRY(add_repository(c, flags, e));
 	TRY(fill_repositories(c, flags, e));

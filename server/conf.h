@@ -9,6 +9,7 @@
 
 #include "core/spec.h"
 #include "server/conf_discovery.h"
+#include "server/conf_access.h"
 #include "server/conf_events.h"
 
 enum conf_sandbox { SANDBOX_REQUIRED, SANDBOX_BEST_EFFORT };
@@ -62,6 +63,7 @@ struct conf {
 		char *certificate;
 		char *key;
 		char *client_ca;
+		struct spec_strings client_crl;
 	} tls;
 	struct spec_list repositories; /* of conf_repository */
 	struct {
@@ -81,6 +83,7 @@ struct conf {
 	struct {
 		char *anonymous_cluster;
 		struct spec_list certificates; /* of conf_certificate */
+		struct spec_list jwt;          /* of conf_jwt */
 	} access;
 	struct {
 		int64_t threads;

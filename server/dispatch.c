@@ -14,6 +14,7 @@
 #include "server/discovery_api.h"
 #include "server/engines_api.h"
 #include "server/health_api.h"
+#include "server/jwt_known.h"
 #include "server/keys_api.h"
 #include "server/metrics.h"
 #include "server/operations_api.h"
@@ -40,10 +41,12 @@ right_needed(const struct request *r, enum route_result found)
 }
 
 static void
-forget_certificate(struct request *r)
+forget_shown(struct request *r)
 {
 	mem_free(r->certificate);
 	r->certificate = NULL;
+	jwt_known_unref(r->jwt);
+	r->jwt = NULL;
 }
 
 static enum auth_result
@@ -55,14 +58,43 @@ read_certificate(struct request *r, struct err *why)
 	if (map->count == 0)
 		return AUTH_NONE;
 	r->certificate = mem_zalloc(sizeof *r->certificate);
-	who = certificate_check(r->certificate, r->connection, map, why);
+	who = certificate_check(r->certificate, r->connection,
+	    loop_access(r->loop)->tls, map, why);
 	if (who == AUTH_WRONG)
 		(void)err_add(why, "this certificate is not accepted");
 	if (who == AUTH_KNOWN)
 		r->token = &r->certificate->token;
 	else
-		forget_certificate(r);
+		forget_shown(r);
 	return who;
+}
+
+static enum auth_result
+read_jwt(struct request *r, const char *header)
+{
+	struct counters *counters = r->service->counters;
+	bool asks, verified;
+	enum auth_result who = jwt_known_check(&r->jwt, loop_jwts(r->loop),
+	    loop_access(r->loop), header, clock_now_ms(), &asks, &verified);
+
+	/* What the pipeline takes for a reason to ask the issuer. */
+	counters_add(counters, COUNTER_JWT_UNKNOWN_KEYS, asks ? 1 : 0);
+	counters_add(counters, COUNTER_JWT_VERIFIED, verified ? 1 : 0);
+	counters_add(counters, COUNTER_JWT_REFUSED, who == AUTH_WRONG ? 1 : 0);
+	if (who == AUTH_KNOWN)
+		r->token = &r->jwt->token;
+	return who;
+}
+
+static enum auth_result
+read_token(struct request *r)
+{
+	const char *header = request_header(r, "Authorization");
+
+	if (r->service->conf->access.jwt.count > 0 && jwt_known_is_like(header))
+		return read_jwt(r, header);
+	return auth_check(&r->token, loop_catalog(r->loop), header,
+	    clock_now_ms());
 }
 
 /* A token counts for more than a certificate, which a client may show to all
@@ -70,10 +102,10 @@ read_certificate(struct request *r, struct err *why)
 static enum auth_result
 identify(struct request *r, struct err *why)
 {
-	enum auth_result who = auth_check(&r->token, loop_catalog(r->loop),
-	    request_header(r, "Authorization"), clock_now_ms());
+	enum auth_result who;
 
-	forget_certificate(r);
+	forget_shown(r);
+	who = read_token(r);
 	if (who == AUTH_NONE)
 		return read_certificate(r, why);
 	if (who == AUTH_WRONG)

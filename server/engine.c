@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "server/certificate.h"
+#include "server/jwt_known.h"
 #include "server/poll.h"
 
 /* As newer ones say it, and older ones. */
@@ -39,6 +40,9 @@ engine_name(const struct request *r)
 	/* What is proven counts for more than what is said. */
 	if (r->certificate != NULL && engines_is_name(r->certificate->name))
 		return r->certificate->name;
+	if (r->jwt != NULL && r->jwt->engine != NULL &&
+	    engines_is_name(r->jwt->engine))
+		return r->jwt->engine;
 	if (name == NULL || *name == '\0')
 		return NULL;
 	if (engines_is_name(name))

@@ -17,15 +17,16 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "server/access_load.h"
 #include "server/engine_log.h"
 #include "server/loop.h"
+#include "server/material.h"
 #include "server/service.h"
 #include "server/study.h"
 #include "server/supervisor.h"
 #include "server/waiters.h"
 
 enum {
-	HTTP_PEM_MAX = 256 * 1024,
 	HTTP_POLL_MS = 1000,  /* for who missed a LEDGER_CHANGED */
 	HTTP_REPAIR_MS = 1000 /* looks again for artifacts that are missing */
 };
@@ -44,13 +45,12 @@ struct http {
 	int64_t version; /* of the data, as of the catalog that is served */
 	int64_t loaded_ms;
 	int signals;
-	struct buf certificate;
-	struct buf key;
-	struct buf client_ca;
+	struct material tls; /* as at the start, which the loops began with */
 };
 
 static const uint32_t ledger_kinds[] = { LEDGER_CHANGED, 0 };
-static const uint32_t supervisor_kinds[] = { SUPERVISOR_RESTARTED, 0 };
+static const uint32_t supervisor_kinds[] = { SUPERVISOR_RESTARTED,
+	SUPERVISOR_HANDOVER, 0 };
 
 /* ---- the catalog ---- */
 
@@ -161,11 +161,28 @@ forget_questions(struct http *h, int64_t silent_ms)
 }
 
 static void
+take_access(struct http *h, const struct message *m)
+{
+	struct access *old = access_get(&h->service.access);
+	struct access *next;
+
+	access_take(&next, old, h->service.conf, m);
+	access_unref(old);
+	if (next == NULL)
+		return;
+	access_put(&h->service.access, next);
+	for (size_t i = 0; i < h->loop_count; i++)
+		loop_wake(h->loops[i]);
+}
+
+static void
 handle_supervisor(struct http *h, struct message *m)
 {
 	const char *process = "";
 
-	if (json_unpack(m->payload, "{s:s}", "process", &process) == 0 &&
+	if (m->kind == SUPERVISOR_HANDOVER)
+		take_access(h, m);
+	else if (json_unpack(m->payload, "{s:s}", "process", &process) == 0 &&
 	    strcmp(process, "ledger") == 0) {
 		forget_questions(h, SERVICE_SILENT_MS);
 		engine_log_reply(&h->engine_log, NULL);
@@ -236,15 +253,6 @@ finish(struct http *h)
 }
 
 /* ---- preparing ---- */
-
-static enum err_code
-read_pem(struct buf *out, const char *path, struct err *e)
-{
-	buf_init(out, HTTP_PEM_MAX);
-	if (path == NULL)
-		return ERR_OK;
-	return file_read(out, path, e);
-}
 
 /* As many descriptors as the system lets us have. The kernel spreads
  * connections as it likes, so that every thread gets an equal share, and all of
@@ -321,11 +329,10 @@ static enum err_code
 make_loops(struct http *h, struct err *e)
 {
 	const struct http_setup *setup = h->setup;
-	const struct conf *c = setup->conf;
 	struct loop_tls tls = {
-		c->tls.certificate != NULL ? h->certificate.data : NULL,
-		c->tls.key != NULL ? h->key.data : NULL,
-		c->tls.client_ca != NULL ? h->client_ca.data : NULL,
+		h->tls.parts[MATERIAL_CERTIFICATE].data,
+		h->tls.parts[MATERIAL_KEY].data,
+		h->tls.parts[MATERIAL_CLIENT_CA].data,
 	};
 
 	for (size_t i = 0; i < setup->listener_count; i++) {
@@ -333,6 +340,18 @@ make_loops(struct http *h, struct err *e)
 		    &tls, e));
 		h->loop_count++;
 	}
+	return ERR_OK;
+}
+
+static enum err_code
+read_access(struct http *h, struct err *e)
+{
+	const struct conf *c = h->setup->conf;
+	struct access *a;
+
+	TRY(material_read(&h->tls, c, e));
+	TRY(access_load(&a, c, e));
+	access_put(&h->service.access, a);
 	return ERR_OK;
 }
 
@@ -350,9 +369,7 @@ prepare(struct http *h, struct err *e)
 		return err_set(e, ERR_LIMIT, "http: 1 to %d listeners",
 		    SERVICE_LOOPS_MAX);
 	TRY(block_signals(h, e));
-	TRY(read_pem(&h->certificate, c->tls.certificate, e));
-	TRY(read_pem(&h->key, c->tls.key, e));
-	TRY(read_pem(&h->client_ca, c->tls.client_ca, e));
+	TRY(read_access(h, e));
 	TRY(service_read_keys(&h->service.keys, c->data_dir, e));
 	count_room(h);
 	TRY(bundle_get_ready(e));
@@ -392,6 +409,7 @@ http_init(struct http *h, const struct http_setup *setup)
 	int result = pthread_mutex_init(&h->service.lock, NULL);
 
 	assert(result == 0);
+	access_slot_init(&h->service.access);
 	h->setup = setup;
 	h->signals = -1;
 	h->ledger = channel_new(setup->ledger_fd, "ledger");
@@ -418,11 +436,8 @@ http_clear(struct http *h)
 	channel_free(h->supervisor);
 	if (h->signals >= 0)
 		close(h->signals);
-	buf_clear(&h->certificate);
-	if (h->key.data != NULL)
-		explicit_bzero(h->key.data, h->key.len);
-	buf_clear(&h->key);
-	buf_clear(&h->client_ca);
+	access_slot_clear(&h->service.access);
+	material_clear(&h->tls);
 }
 
 int

@@ -118,6 +118,7 @@ take_messages(struct loop *l)
 	if (reset)
 		loop_resume_all(l, &l->actions);
 	loop_take_catalog(l);
+	loop_take_access(l);
 	if (stop && !l->stopping)
 		begin_stop(l);
 }
@@ -264,6 +265,8 @@ add_to_epoll(struct loop *l, int fd, void *tag, struct err *e)
 static enum err_code
 prepare(struct loop *l, int listener, const struct loop_tls *tls, struct err *e)
 {
+	l->access = access_get(&l->service->access);
+	l->jwts = jwt_memory_new();
 	TRY(start_daemon(l, listener, tls, e));
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -345,6 +348,8 @@ loop_free(struct loop *l)
 	waiters_clear(&l->polls);
 	waiters_clear(&l->actions);
 	catalog_unref(l->catalog);
+	access_unref(l->access);
+	jwt_memory_free(l->jwts);
 	store_free(l->store);
 	if (l->epoll >= 0)
 		close(l->epoll);
@@ -360,6 +365,18 @@ const struct catalog *
 loop_catalog(const struct loop *l)
 {
 	return l->catalog;
+}
+
+const struct access *
+loop_access(const struct loop *l)
+{
+	return l->access;
+}
+
+struct jwt_memory *
+loop_jwts(struct loop *l)
+{
+	return l->jwts;
 }
 
 bool

@@ -51,6 +51,10 @@ enum err_code loop_store(struct store **out, struct loop *l, struct err *e)
 /* A read failed: open anew next time, unless the code is about the question. */
 void loop_store_failed(struct loop *l, enum err_code code);
 
+/* What credentials are known by now, and which JWTs were verified already. */
+const struct access *loop_access(const struct loop *l);
+struct jwt_memory *loop_jwts(struct loop *l);
+
 /* The response with this entry's bytes, made once; valid until the handler
  * returns. closing: the connection ends with it. NULL: no memory. */
 struct MHD_Response *loop_answer(struct loop *l,

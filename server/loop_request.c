@@ -51,6 +51,19 @@ peer_complete(struct loop *l, struct peer *p)
 	TAILQ_REMOVE(&l->reading, p, link);
 }
 
+/* libmicrohttpd has made the session, and not begun with it: now is the time to
+ * give it what holds today. */
+static void
+begin_session(struct peer *p, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection,
+		MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+	if (p->access->tls != NULL && info != NULL && info->tls_session != NULL)
+		tls_use(p->access->tls, info->tls_session);
+}
+
 void
 loop_on_connection(void *cls, struct MHD_Connection *connection, void **context,
     enum MHD_ConnectionNotificationCode code)
@@ -61,6 +74,8 @@ loop_on_connection(void *cls, struct MHD_Connection *connection, void **context,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		p = mem_zalloc(sizeof *p);
 		p->fd = loop_fd_of(connection);
+		p->access = access_ref(l->access);
+		begin_session(p, connection);
 		l->fresh++;
 		peer_expect(l, p);
 		*context = p;
@@ -68,6 +83,7 @@ loop_on_connection(void *cls, struct MHD_Connection *connection, void **context,
 	}
 	peer_complete(l, p);
 	l->fresh -= p->used ? 0 : 1;
+	access_unref(p->access);
 	mem_free(p);
 	*context = NULL;
 }
@@ -115,6 +131,7 @@ request_free(struct request *r)
 		buf_clear(r->body);
 	mem_free(r->body);
 	mem_free(r->certificate);
+	jwt_known_unref(r->jwt);
 	if (r->reply != NULL)
 		message_clear(r->reply);
 	mem_free(r->reply);

@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+#include "server/jwt_known.h"
 #include "server/loop.h"
 #include "server/request.h"
 
@@ -27,6 +28,7 @@ struct peer {
 	TAILQ_ENTRY(peer) link;
 	int64_t deadline_ms; /* for the whole of its next request */
 	int fd;
+	struct access *access; /* that its TLS session began with */
 	bool reading; /* in the list */
 	bool used;    /* had a request */
 };
@@ -56,6 +58,8 @@ struct loop {
 	/* The thread's own. */
 	struct store *store;
 	struct catalog *catalog;
+	struct access *access;
+	struct jwt_memory *jwts;
 	struct answer *answers;
 	struct waiters polls;
 	struct waiters actions;
@@ -101,6 +105,9 @@ void loop_resume_all(struct loop *l, struct waiters *list);
 void loop_expire_waiters(struct loop *l, int64_t now);
 /* Takes what is served now, and resumes those it changes something for. */
 void loop_take_catalog(struct loop *l);
+/* Takes what credentials are known by now; who waits with one that is known by
+ * something else is asked for it again. */
+void loop_take_access(struct loop *l);
 
 /* ---- loop_answer.c ---- */
 

@@ -139,6 +139,13 @@ loop_resume_all(struct loop *l, struct waiters *list)
 		loop_resume(l, loop_request_of(waiters_at(list, 0)));
 }
 
+/* Its credential is one of the catalog's. */
+static bool
+is_listed(const struct request *r)
+{
+	return r->token != NULL && r->certificate == NULL && r->jwt == NULL;
+}
+
 /* Does what this poll has still stand? Then it waits on, for the same thing in
  * the new catalog. */
 static bool
@@ -150,22 +157,31 @@ still_current(struct loop *l, struct request *r)
 
 	if (entry == NULL || strcmp(entry->etag, r->entry->etag) != 0)
 		return false;
-	if (r->token != NULL && r->certificate == NULL) {
+	if (is_listed(r)) {
 		token = catalog_token(l->catalog, r->token->digest);
 		if (token == NULL || token->role != r->token->role ||
 		    strcmp(token->cluster, r->token->cluster) != 0)
 			return false;
 	}
 	r->entry = entry;
-	if (r->certificate == NULL)
+	if (is_listed(r))
 		r->token = token;
 	return true;
+}
+
+static bool
+still_known(struct loop *l, struct request *r)
+{
+	if (r->jwt != NULL)
+		return jwt_known_holds(r->jwt, l->access);
+	return r->certificate == NULL;
 }
 
 /* Resumes in bulk those whose assignment, or whose right, is not what it was.
  * The old catalog is still there: they point into it. */
 static void
-look_again(struct loop *l)
+look_again(struct loop *l,
+    bool (*still_stands)(struct loop *l, struct request *r))
 {
 	size_t count = 0;
 	struct request **changed =
@@ -174,7 +190,7 @@ look_again(struct loop *l)
 	for (size_t i = 0; i < l->polls.count; i++) {
 		struct request *r = loop_request_of(waiters_at(&l->polls, i));
 
-		if (!still_current(l, r))
+		if (!still_stands(l, r))
 			changed[count++] = r;
 	}
 	for (size_t i = 0; i < count; i++)
@@ -194,6 +210,29 @@ loop_take_catalog(struct loop *l)
 	}
 	loop_clear_answers(l);
 	l->catalog = next;
-	look_again(l);
+	look_again(l, still_current);
 	catalog_unref(old);
+}
+
+/* Is it the same but for how old it may become? */
+static bool
+is_same(const struct access *a, const struct access *b)
+{
+	bool same = a->tls == b->tls;
+
+	for (size_t i = 0; same && i < a->count; i++)
+		same = a->issuers[i].keys == b->issuers[i].keys;
+	return same;
+}
+
+void
+loop_take_access(struct loop *l)
+{
+	struct access *next = access_get(&l->service->access);
+	struct access *old = l->access;
+
+	l->access = next;
+	if (next != old && !is_same(next, old))
+		look_again(l, still_known);
+	access_unref(old);
 }

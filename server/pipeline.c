@@ -21,6 +21,7 @@
 #include "policies/gate_local.h"
 #include "server/desk.h"
 #include "server/discovery.h"
+#include "server/jwks_refresh.h"
 #include "server/signer.h"
 #include "server/supervisor.h"
 #include "server/worker.h"
@@ -43,6 +44,7 @@ struct pipeline {
 	size_t count;
 	struct discovery discovery;
 	pthread_t discovery_thread;
+	pthread_t jwks_thread;
 	struct signer signer;
 	pthread_t signer_thread;
 	int signals;
@@ -166,6 +168,14 @@ run_discovery(void *arg)
 	return NULL;
 }
 
+static void *
+run_jwks(void *arg)
+{
+	(void)prctl(PR_SET_NAME, "jwks");
+	jwks_refresh_run(arg);
+	return NULL;
+}
+
 static void
 start_workers(struct pipeline *p)
 {
@@ -185,6 +195,9 @@ start_workers(struct pipeline *p)
 	p->discovery.desk = &p->desk;
 	if (pthread_create(&p->discovery_thread, NULL, run_discovery,
 		&p->discovery) != 0)
+		assert(0 && "pthread_create");
+	if (jwks_refresh_needed(p->desk.conf) &&
+	    pthread_create(&p->jwks_thread, NULL, run_jwks, &p->desk) != 0)
 		assert(0 && "pthread_create");
 }
 
@@ -271,12 +284,13 @@ confine(struct pipeline *p, struct err *e)
 {
 	const struct conf *c = p->desk.conf;
 	const struct conf_repository *r = c->repositories.items;
-	size_t room = 6 + 2 * c->repositories.count;
+	size_t room = 7 + 2 * c->repositories.count;
 	struct confine_path *paths = mem_array(room, sizeof *paths);
 	AUTO_STR repos = file_path(c->data_dir, "repos");
 	AUTO_STR artifacts = file_path(c->data_dir, "artifacts");
 	AUTO_STR contents = file_path(c->data_dir, "contents");
 	AUTO_STR work = file_path(c->data_dir, "work");
+	AUTO_STR jwks = file_path(c->data_dir, "jwks");
 	AUTO_STR store = file_path(c->data_dir, "store");
 	const unsigned int write = CONFINE_PATH_READ | CONFINE_PATH_WRITE;
 	struct confine_rules rules = {
@@ -293,6 +307,7 @@ confine(struct pipeline *p, struct err *e)
 	paths[n++] = (struct confine_path){ artifacts, write, false };
 	paths[n++] = (struct confine_path){ contents, write, false };
 	paths[n++] = (struct confine_path){ work, write, false };
+	paths[n++] = (struct confine_path){ jwks, write, false };
 	paths[n++] = (struct confine_path){ store, CONFINE_PATH_READ, false };
 	paths[n++] = (struct confine_path){ "/dev/null", write, true };
 	for (size_t i = 0; i < c->repositories.count; i++) {

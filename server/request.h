@@ -23,6 +23,7 @@ struct request {
 	struct MHD_Connection *connection;
 	struct buf *body;                /* NULL: none was sent */
 	struct certificate *certificate; /* NULL: none that is good */
+	struct jwt_known *jwt;           /* the same; a reference */
 
 	/* Valid while a handler runs. */
 	struct service *service;
@@ -32,7 +33,8 @@ struct request {
 
 	/* These live in the catalog of the loop. */
 	const struct catalog_token *token; /* NULL: none was given; or it is
-	                                    * the certificate's */
+	                                    * the certificate's, or the
+	                                    * JWT's */
 	const struct catalog_entry *entry; /* of a poll that is held */
 
 	/* Waiting: see loop.h. */

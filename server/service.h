@@ -15,6 +15,7 @@
 #include "clusters/counters.h"
 #include "clusters/engines.h"
 #include "core/channel.h"
+#include "server/access.h"
 #include "server/conf.h"
 
 enum {
@@ -34,6 +35,7 @@ struct service {
 	struct counters *counters;
 	struct engines *engines;
 	struct channel *ledger;
+	struct access_slot access;
 	struct study *study;    /* for what takes long */
 	char *keys;             /* what GET /v1/keys answers */
 	int64_t started_ms;     /* wall clock */

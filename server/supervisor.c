@@ -22,6 +22,7 @@
 #include "core/mem.h"
 #include "server/children.h"
 #include "server/greeting.h"
+#include "server/handover.h"
 #include "server/http.h"
 #include "server/key_watch.h"
 #include "server/listeners.h"
@@ -58,6 +59,7 @@ struct supervisor {
 	struct channel *to_pipeline;
 	struct channel *to_http;
 	struct children *children;
+	struct handover *handover;
 	struct process processes[PROCESSES];
 	int signals;
 	int keys; /* key_watch.h */
@@ -366,9 +368,12 @@ take_signals(struct supervisor *sv)
 {
 	struct signalfd_siginfo info;
 
-	while (read(sv->signals, &info, sizeof info) == (ssize_t)sizeof info)
-		if (info.ssi_signo != SIGCHLD)
+	while (read(sv->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+		if (info.ssi_signo == SIGHUP)
+			handover_all(sv->handover);
+		else if (info.ssi_signo != SIGCHLD)
 			stop_begin(sv, (int)info.ssi_signo);
+	}
 	reap(sv);
 }
 
@@ -420,6 +425,8 @@ loop(struct supervisor *sv)
 		int64_t wait = sooner(restart_due(sv),
 		    children_tick(sv->children, clock_mono_ms()));
 
+		wait = sooner(wait,
+		    handover_tick(sv->handover, clock_mono_ms()));
 		if (wait > 60000)
 			wait = 60000;
 		if (poll(fds, 3, (int)wait) < 0 && errno != EINTR)
@@ -485,6 +492,7 @@ set_up(struct supervisor *sv, struct err *e)
 	    channel_new(sv->pairs[PIPELINE_SUPERVISOR][1], "pipeline");
 	sv->to_http = channel_new(sv->pairs[HTTP_SUPERVISOR][1], "http");
 	sv->children = children_new(c, sv->to_pipeline);
+	sv->handover = handover_new(c, sv->to_http);
 	return greeting_print(c, sv->listeners.address, e);
 }
 
@@ -506,6 +514,7 @@ supervisor_main(const struct conf *c)
 	loop(&sv);
 	log_info("server.stopped", "pid=%d", (int)getpid());
 	children_free(sv.children);
+	handover_free(sv.handover);
 	channel_free(sv.to_pipeline);
 	channel_free(sv.to_http);
 	counters_free(sv.counters);
