@@ -12,11 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <curl/curl.h>
 #include <jansson.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
 #include "clusters/store_write.h"
 #include "core/clock.h"
@@ -978,93 +974,6 @@ ends_in_order(void **state)
 	site_close(&s);
 }
 
-/* ---- TLS, by a client that everybody has ---- */
-
-static void
-make_certificate(const char *certificate, const char *key)
-{
-	EVP_PKEY *pair = EVP_EC_gen("P-256");
-	X509 *x = X509_new();
-	X509_NAME *name = X509_get_subject_name(x);
-	X509_EXTENSION *alt = X509V3_EXT_conf_nid(NULL, NULL,
-	    NID_subject_alt_name, "IP:127.0.0.1");
-	FILE *f;
-
-	assert_non_null(alt);
-	X509_set_version(x, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
-	X509_gmtime_adj(X509_getm_notBefore(x), -60);
-	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-	X509_set_pubkey(x, pair);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-	    (const unsigned char *)"127.0.0.1", -1, -1, 0);
-	X509_set_issuer_name(x, name);
-	X509_add_ext(x, alt, -1);
-	assert_true(X509_sign(x, pair, EVP_sha256()) > 0);
-	f = fopen(certificate, "w");
-	assert_true(f != NULL && PEM_write_X509(f, x) == 1);
-	(void)fclose(f);
-	f = fopen(key, "w");
-	assert_true(f != NULL &&
-	    PEM_write_PrivateKey(f, pair, NULL, NULL, 0, NULL, NULL) == 1);
-	(void)fclose(f);
-	X509_EXTENSION_free(alt);
-	X509_free(x);
-	EVP_PKEY_free(pair);
-}
-
-static size_t
-take(char *data, size_t size, size_t count, void *out)
-{
-	buf_add(out, data, size * count);
-	return size * count;
-}
-
-static void
-serves_by_tls(void **state)
-{
-	struct site s;
-	AUTO_STR certificate = NULL;
-	AUTO_STR key = NULL;
-	AUTO_STR url = NULL;
-	AUTO_STR authorization = NULL;
-	struct curl_slist *headers = NULL;
-	CURL *curl;
-	long status = 0;
-
-	(void)state;
-	open_default(&s, 1);
-	certificate = file_path(s.dir, "tls.pem");
-	key = file_path(s.dir, "tls.key");
-	make_certificate(certificate, key);
-	s.conf.tls.certificate = certificate;
-	s.conf.tls.key = key;
-	site_start(&s);
-	url = mem_printf("https://127.0.0.1:%d/bundles/main", s.port);
-	authorization = mem_printf("Authorization: Bearer %s", s.engine);
-	headers = curl_slist_append(headers, authorization);
-	curl = curl_easy_init();
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_CAINFO, certificate);
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, 10L);
-	for (int i = 0; i < 3; i++) {
-		AUTO_BUF body = { 0 };
-
-		buf_init(&body, 1024);
-		curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-		assert_int_equal(curl_easy_perform(curl), CURLE_OK);
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-		assert_int_equal(status, 200);
-		assert_string_equal(body.data, "one");
-	}
-	curl_easy_cleanup(curl);
-	curl_slist_free_all(headers);
-	(void)site_stop(&s);
-	site_close(&s);
-}
-
 int
 main(void)
 {
@@ -1089,12 +998,7 @@ main(void)
 		cmocka_unit_test(looks_again_for_artifacts),
 		cmocka_unit_test(keeps_descriptors_for_artifacts),
 		cmocka_unit_test(ends_in_order),
-		cmocka_unit_test(serves_by_tls),
 	};
-	int failed;
 
-	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	curl_global_cleanup();
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
