@@ -762,7 +762,8 @@ says_how_it_is(void **state)
 		wire_reply_clear(&r);
 		site_get(&s, NULL, "/readyz", &r);
 	} while (r.status != 200);
-	assert_string_equal(r.body, "{\"ready\":true,\"reasons\":[]}");
+	assert_string_equal(r.body,
+	    "{\"ready\":true,\"reasons\":[],\"warnings\":[]}");
 	wire_reply_clear(&r);
 
 	site_get(&s, NULL, "/metrics", &r);
