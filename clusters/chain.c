@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clusters/chain_heads.h"
 #include "clusters/payload.h"
 #include "core/clock.h"
 
@@ -108,6 +109,8 @@ chain_follow(struct chain *c, const struct chain_event *v, struct err *e)
 		    "audit: event %" PRId64 " is another one than the head "
 		    "that was noted; the chain up to there was made anew",
 		    v->seq);
+	if (c->heads != NULL)
+		TRY(chain_heads_meet(c->heads, v, e));
 	c->at.seq = v->seq;
 	memcpy(c->at.hash, v->hash, DIGEST_HEX_SIZE);
 	return ERR_OK;
@@ -143,10 +146,11 @@ chain_follow_json(struct chain *c, const json_t *event, struct err *e)
 enum err_code
 chain_finish(const struct chain *c, struct err *e)
 {
-	if (c->at.seq >= c->known.seq)
-		return ERR_OK;
-	return err_set(e, ERR_CORRUPT,
-	    "audit: ends with event %" PRId64 ", but had come to %" PRId64
-	    ": its end was cut off",
-	    c->at.seq, c->known.seq);
+	if (c->at.seq < c->known.seq)
+		return err_set(e, ERR_CORRUPT,
+		    "audit: ends with event %" PRId64 ", but had come to "
+		    "%" PRId64 ": its end was cut off",
+		    c->at.seq, c->known.seq);
+	return c->heads != NULL ? chain_heads_finish(c->heads, &c->at, e)
+				: ERR_OK;
 }

@@ -36,19 +36,22 @@ enum err_code chain_head_read(struct chain_head *out, const char *text,
 /* Of seq, at_ms, who to detail, and previous. */
 void chain_hash(char out[DIGEST_HEX_SIZE], const struct chain_event *v);
 
-/* Checking: start with {0}, or with known set to a head that was noted; then
- * chain_follow for each event, in order; then chain_finish. The first error is
- * the first bad event and says what is wrong with it; CORRUPT. */
+/* Checking: start with {0}, or with known set to a head that was noted, or with
+ * signed ones (clusters/chain_heads.h); then chain_follow for each event, in
+ * order; then chain_finish. The first error is the first bad event and says what
+ * is wrong with it; CORRUPT. */
+struct chain_heads;
 struct chain {
-	struct chain_head at;    /* how far it is good */
-	struct chain_head known; /* {0}: none */
+	struct chain_head at;      /* how far it is good */
+	struct chain_head known;   /* {0}: none */
+	struct chain_heads *heads; /* borrowed; NULL: none */
 };
 enum err_code chain_follow(struct chain *c, const struct chain_event *v,
     struct err *e) MUST_CHECK;
 /* An event as the API shows it (docs/api.md); INVALID when it is none. */
 enum err_code chain_follow_json(struct chain *c, const json_t *event,
     struct err *e) MUST_CHECK;
-/* CORRUPT when the chain ends before the head that is known. */
+/* CORRUPT when the chain ends before a head that is known. */
 enum err_code chain_finish(const struct chain *c, struct err *e) MUST_CHECK;
 
 #endif

@@ -28,6 +28,7 @@ static const struct ledger_row pipeline_rows[] = {
 	{ LEDGER_DISCOVERY, ledger_discovery, false },
 	{ LEDGER_KEYS, ledger_keys, true },
 	{ LEDGER_VARIANT, ledger_variant, true },
+	{ LEDGER_HEAD, ledger_head, true },
 	{ LEDGER_TARGETS, ledger_targets, false },
 	{ LEDGER_DELIVERY, ledger_delivery, false },
 	{ LEDGER_ALARMS, ledger_alarms, false },
@@ -43,8 +44,8 @@ static const struct ledger_row http_rows[] = {
 /* The same numbers as lists for channel_receive. */
 static const uint32_t pipeline_kinds[] = { LEDGER_REPOSITORY, LEDGER_COMMITS,
 	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, LEDGER_DISCOVERY,
-	LEDGER_KEYS,
-	LEDGER_VARIANT, LEDGER_TARGETS, LEDGER_DELIVERY, LEDGER_ALARMS, 0 };
+	LEDGER_KEYS, LEDGER_VARIANT, LEDGER_HEAD, LEDGER_TARGETS,
+	LEDGER_DELIVERY, LEDGER_ALARMS, 0 };
 static const uint32_t http_kinds[] = { LEDGER_ACTION, LEDGER_ENGINES,
 	LEDGER_HTTP_ALARMS, 0 };
 

@@ -59,6 +59,9 @@ enum ledger_kind {
 	 * {"cluster","revision","artifact":{"sha256","size","key",
 	 *  "content_sha256"}} → {} */
 	LEDGER_DISCOVERY = 205,
+	/* A signed head of the audit (signing/head.h). CONFLICT: the event is
+	 * not the one that was signed. {"seq","hash","at_ms","key","jws"} → {} */
+	LEDGER_HEAD = 208,
 
 	/* KEYS: those that the keeper has, as KEEPER_KEYS answers → {}. */
 	LEDGER_KEYS = 210,
@@ -67,6 +70,7 @@ enum ledger_kind {
 	 * "size"}, or {"of","key","error"} when it could not be signed → {}.
 	 * What waited for it goes on, in the same transaction. */
 	LEDGER_VARIANT = 211,
+
 	/* Outgoing events (clusters/store_outbox.h). TARGETS: all that are
 	 * configured. {"names":[…]} → {}
 	 * DELIVERY: how far one is. {"target","position","failing_ms": 0 or
@@ -86,7 +90,8 @@ enum ledger_kind {
 	 * what lies within its limits. Actions: rollback {bundle,to,clusters?,reason,expect?},
 	 * pin, resume {bundle,clusters?,reason?,expect?}, retest {rev,reason?},
 	 * fetch, suspend, unsuspend, accept {repository,reason?}, and
-	 * token.create, token.revoke: clusters/ledger_token.h. */
+	 * token.create, token.revoke: clusters/ledger_token.h, audit.sign:
+	 * clusters/ledger_head.h. */
 	LEDGER_ACTION = 220,
 
 	/* From http: what it remembers of engines, so that a restart does not

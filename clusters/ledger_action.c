@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clusters/ledger_action.h"
+#include "clusters/ledger_head.h"
 #include "clusters/ledger_key.h"
 #include "clusters/ledger_token.h"
 #include "clusters/payload.h"
@@ -259,6 +260,13 @@ act_token_revoke(struct action *a, struct err *e)
 }
 
 static enum err_code
+act_audit_sign(struct action *a, struct err *e)
+{
+	a->status = 202;
+	return ledger_head_ask(a->store, &a->who, a->payload, &a->body, e);
+}
+
+static enum err_code
 act_key_use(struct action *a, struct err *e)
 {
 	a->status = 200;
@@ -298,6 +306,7 @@ static const struct action_row {
 	{ "token.revoke", act_token_revoke, SCOPE_ADMIN, 0 },
 	{ "key.use", act_key_use, SCOPE_ADMIN, 0 },
 	{ "key.retire", act_key_retire, SCOPE_ADMIN, 0 },
+	{ "audit.sign", act_audit_sign, SCOPE_ADMIN, 0 },
 };
 
 static const struct action_row *

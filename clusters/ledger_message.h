@@ -31,6 +31,7 @@ ledger_fn ledger_verdict;
 ledger_fn ledger_publish;
 ledger_fn ledger_operation;
 ledger_fn ledger_discovery;
+ledger_fn ledger_head;
 ledger_fn ledger_keys;
 ledger_fn ledger_variant;
 ledger_fn ledger_targets;

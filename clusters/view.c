@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "clusters/payload.h"
+#include "clusters/store_discovery.h"
 #include "clusters/store_view.h"
+#include "clusters/view_page.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/spec.h"
@@ -40,51 +42,6 @@ snapshot_end(struct snapshot *at)
 		NULL                                                         \
 	};                                                                   \
 	TRY(snapshot_begin(&snapshot_, s, e))
-
-static enum err_code
-page_limit(const struct view_page *page, int64_t *limit, struct err *e)
-{
-	*limit = page->limit == 0 ? VIEW_LIMIT : page->limit;
-	if (*limit < 1 || *limit > VIEW_LIMIT_MAX)
-		return err_set(e, ERR_INVALID, "limit: has to be 1 to %d",
-		    (int)VIEW_LIMIT_MAX);
-	return ERR_OK;
-}
-
-static enum err_code
-bad_cursor(struct err *e)
-{
-	return err_set(e, ERR_INVALID,
-	    "next: not one that this list has given; start without it");
-}
-
-/* Cursors of lists by name are the last name; a name is checked, so nothing
- * else gets through. */
-static enum err_code
-page_after(const struct view_page *page, const char **after, struct err *e)
-{
-	*after = page->next;
-	if (page->next != NULL && !spec_is_name(page->next))
-		return bad_cursor(e);
-	return ERR_OK;
-}
-
-/* rows were read with one more than the limit, to see whether there are more.
- * Takes rows over. cursor is the member of the last row kept. */
-static json_t *
-make_page(json_t *rows, int64_t limit, const char *cursor)
-{
-	json_t *next = json_null();
-
-	if (json_array_size(rows) > (size_t)limit) {
-		const json_t *last;
-
-		json_array_remove(rows, (size_t)limit);
-		last = json_array_get(rows, (size_t)limit - 1);
-		next = json_incref(json_object_get(last, cursor));
-	}
-	return json_pack("{s:o, s:o}", "items", rows, "next", next);
-}
 
 /* The only row, or NOT_FOUND. Takes rows over. */
 static enum err_code
@@ -150,11 +107,11 @@ view_repositories(struct store *s, const struct view_page *page, json_t **out,
 	const char *after;
 	int64_t limit;
 
-	TRY(page_limit(page, &limit, e));
-	TRY(page_after(page, &after, e));
+	TRY(view_page_limit(page, &limit, e));
+	TRY(view_page_after(page, &after, e));
 	TRY(store_view_repositories(s, NULL, after, limit + 1, &rows, e));
 	TRY(shape_all(s, rows, shape_repository, e));
-	*out = make_page(STEAL(rows), limit, "name");
+	*out = view_page_make(STEAL(rows), limit, "name");
 	return ERR_OK;
 }
 
@@ -388,9 +345,9 @@ view_commits(struct store *s, const char *repository,
 	struct view_rev from = { 0 };
 	int64_t limit;
 
-	TRY(page_limit(page, &limit, e));
+	TRY(view_page_limit(page, &limit, e));
 	if (page->next != NULL && !text_is_hex(page->next, STORE_ID_SIZE - 1))
-		return bad_cursor(e);
+		return view_page_bad(e);
 	SNAPSHOT(s, e);
 	TRY(commits_start(s, repository, page->next, &from, e));
 	return read_commits(s, &from, limit, out, e);
@@ -426,12 +383,12 @@ view_bundles(struct store *s, const struct view_page *page, json_t **out,
 	const char *after;
 	int64_t limit;
 
-	TRY(page_limit(page, &limit, e));
-	TRY(page_after(page, &after, e));
+	TRY(view_page_limit(page, &limit, e));
+	TRY(view_page_after(page, &after, e));
 	SNAPSHOT(s, e);
 	TRY(store_view_bundles(s, NULL, after, limit + 1, &rows, e));
 	TRY(shape_all(s, rows, shape_bundle, e));
-	*out = make_page(STEAL(rows), limit, "name");
+	*out = view_page_make(STEAL(rows), limit, "name");
 	return ERR_OK;
 }
 
@@ -471,14 +428,14 @@ view_revisions(struct store *s, const char *bundle,
 	char repository[STORE_NAME_SIZE];
 	int64_t limit;
 
-	TRY(page_limit(page, &limit, e));
+	TRY(view_page_limit(page, &limit, e));
 	if (page->next != NULL && !text_is_hex(page->next, STORE_ID_SIZE - 1))
-		return bad_cursor(e);
+		return view_page_bad(e);
 	SNAPSHOT(s, e);
 	TRY(bundle_repository(s, bundle, repository, e));
 	TRY(store_view_revisions(s, bundle, page->next, limit + 1, &rows, e));
 	TRY(shape_all(s, rows, shape_revision, e));
-	*out = make_page(STEAL(rows), limit, "revision");
+	*out = view_page_make(STEAL(rows), limit, "revision");
 	return ERR_OK;
 }
 
@@ -526,9 +483,29 @@ view_artifact(struct store *s, const char *bundle, const char *rev,
 /* Clusters. */
 
 static enum err_code
+add_discovery(struct store *s, json_t *row, const char *cluster, struct err *e)
+{
+	json_t *found;
+	const char *sha256;
+
+	TRY(store_view_discovery(s, cluster, &found, e));
+	json_object_set_new(row, "discovery", found);
+	sha256 = payload_text(found, "sha256");
+	if (sha256 == NULL)
+		return ERR_OK;
+	AUTO_STR etag = mem_printf("\"sha256:%s\"", sha256);
+	json_object_set_new(found, "etag", json_string(etag));
+	json_object_del(found, "sha256");
+	return ERR_OK;
+}
+
+static enum err_code
 shape_cluster(struct store *s, json_t *row, struct err *e)
 {
-	return add_assignments(s, row, payload_text(row, "name"), NULL, e);
+	const char *name = payload_text(row, "name");
+
+	TRY(add_assignments(s, row, name, NULL, e));
+	return add_discovery(s, row, name, e);
 }
 
 enum err_code
@@ -539,12 +516,12 @@ view_clusters(struct store *s, const struct view_page *page, json_t **out,
 	const char *after;
 	int64_t limit;
 
-	TRY(page_limit(page, &limit, e));
-	TRY(page_after(page, &after, e));
+	TRY(view_page_limit(page, &limit, e));
+	TRY(view_page_after(page, &after, e));
 	SNAPSHOT(s, e);
 	TRY(store_view_clusters(s, NULL, after, limit + 1, &rows, e));
 	TRY(shape_all(s, rows, shape_cluster, e));
-	*out = make_page(STEAL(rows), limit, "name");
+	*out = view_page_make(STEAL(rows), limit, "name");
 	return ERR_OK;
 }
 
@@ -562,18 +539,7 @@ view_cluster(struct store *s, const char *name, json_t **out, struct err *e)
 	return ERR_OK;
 }
 
-/* Operations and the audit. */
-
-static enum err_code
-read_number(const char *text, int64_t *out)
-{
-	size_t len = strspn(text, "0123456789");
-
-	if (len == 0 || len > 18 || text[len] != '\0')
-		return ERR_INVALID;
-	*out = strtoll(text, NULL, 10);
-	return ERR_OK;
-}
+/* Operations. */
 
 enum err_code
 view_operation(struct store *s, const char *id, json_t **out, struct err *e)
@@ -582,7 +548,7 @@ view_operation(struct store *s, const char *id, json_t **out, struct err *e)
 	json_t *row;
 	int64_t number;
 
-	if (read_number(id, &number) != ERR_OK)
+	if (view_page_number(id, &number) != ERR_OK)
 		return err_set(e, ERR_NOT_FOUND, "no operation is called %s",
 		    id);
 	TRY(store_view_operation(s, number, &rows, e));
@@ -590,31 +556,5 @@ view_operation(struct store *s, const char *id, json_t **out, struct err *e)
 	if (json_is_null(json_object_get(row, "assignments")))
 		json_object_set_new(row, "assignments", json_array());
 	*out = row;
-	return ERR_OK;
-}
-
-enum err_code
-view_audit(struct store *s, const struct store_audit_filter *filter,
-    const struct view_page *page, json_t **out, struct err *e)
-{
-	AUTO_JSON rows = NULL;
-	int64_t before = INT64_MAX;
-	int64_t limit;
-	json_t *list;
-	json_t *next;
-
-	TRY(page_limit(page, &limit, e));
-	if (page->next != NULL && read_number(page->next, &before) != ERR_OK)
-		return bad_cursor(e);
-	TRY(store_list_audit(s, filter, before, limit + 1, &rows, e));
-	list = make_page(STEAL(rows), limit, "seq");
-	next = json_object_get(list, "next");
-	if (json_is_integer(next)) {
-		AUTO_STR text =
-		    mem_printf("%lld", (long long)json_integer_value(next));
-
-		json_object_set_new(list, "next", json_string(text));
-	}
-	*out = list;
 	return ERR_OK;
 }

@@ -61,6 +61,10 @@ enum err_code view_audit(struct store *s,
     const struct store_audit_filter *filter, const struct view_page *page,
     json_t **out, struct err *e) MUST_CHECK;
 
+/* {"id","seq","hash","at","key","jws"}: signed heads, newest first. */
+enum err_code view_heads(struct store *s, const struct view_page *page,
+    json_t **out, struct err *e) MUST_CHECK;
+
 /* What a rev names among the known commits: a full id, a prefix of four digits
  * or more, HEAD or the branch's name, each with ~N behind it, and REPO@ before
  * it. repository NULL: REPO@ or any. NOT_FOUND when nothing known matches:

@@ -61,3 +61,19 @@ audit_api_list(struct request *r)
 		code = view_audit(s, &w.filter, &page.view, &body, &e);
 	page_reply(r, code, body, &e);
 }
+
+void
+audit_api_heads(struct request *r)
+{
+	struct page page;
+	struct store *s = NULL;
+	struct err e = { 0 };
+	json_t *body = NULL;
+	enum err_code code = page_read(&page, r, &e);
+
+	if (code == ERR_OK)
+		code = loop_store(&s, r->loop, &e);
+	if (code == ERR_OK)
+		code = view_heads(s, &page.view, &body, &e);
+	page_reply(r, code, body, &e);
+}

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clusters/store_audit.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "server/cli.h"
@@ -12,7 +11,7 @@
 #include "server/cli_client.h"
 #include "server/cli_table.h"
 
-enum { AUDIT_LINES = 20, AUDIT_LINES_MAX = 10000, AUDIT_MAX = 1000000 };
+enum { AUDIT_LINES = 20, AUDIT_LINES_MAX = 10000 };
 
 static const struct cli_option audit_options[] = {
 	{ "kind", 0, "KIND", "only these: rollback, verdict, token, key, ..." },
@@ -21,9 +20,13 @@ static const struct cli_option audit_options[] = {
 	{ "since", 0, "TIME", "a time, or for how long: 7d, 12h, 30m" },
 	{ "lines", 'n', "N", "how many events; default: 20" },
 	{ "export", 0, NULL, "all of them as JSON lines, oldest first" },
-	{ "verify", 0, NULL, "check that nothing was changed" },
-	{ "head", 0, "HEAD", "with --verify: a head that it printed before" },
-	{ "copy", 0, "DIR", "with --verify: a data_dir, without a server" },
+	{ "verify", 0, NULL, "the same as the word verify" },
+	{ "head", 0, "HEAD", "verify: a head that it printed before" },
+	{ "heads", 0, "FILE", "verify: signed heads, as exported or alone" },
+	{ "key", 0, "FILES", "verify: public keys, with commas between" },
+	{ "signing-alg", 0, "NAME", "verify: of these keys; default: ES256" },
+	{ "copy", 0, "DIR", "verify: a data_dir, without a server" },
+	{ "reason", 0, "TEXT", "sign: why; kept in the audit log" },
 	CLIENT_OPTIONS,
 	{ 0 },
 };
@@ -72,28 +75,34 @@ make_path(struct buf *path, const struct cli_args *a, struct err *e)
 }
 
 static enum err_code
-read_events(json_t **out, const struct cli_args *a, size_t max, struct err *e)
+read_events(json_t **out, struct client *c, const struct cli_args *a,
+    size_t max, struct err *e)
 {
-	AUTO(client, c) = NULL;
 	AUTO_BUF path = { 0 };
 
 	buf_init(&path, 4096);
 	TRY(make_path(&path, a, e));
-	TRY(client_open(&c, a, e));
 	return client_list(c, path.data, max, out, e);
 }
 
-static enum err_code
-read_all(json_t **out, const struct cli_args *a, struct err *e)
+enum err_code
+cli_audit_events(json_t **out, struct client *c, const struct cli_args *a,
+    struct err *e)
 {
-	TRY(read_events(out, a, AUDIT_MAX + 1, e));
-	if (json_array_size(*out) <= AUDIT_MAX)
+	TRY(read_events(out, c, a, CLI_AUDIT_MAX + 1, e));
+	if (json_array_size(*out) <= CLI_AUDIT_MAX)
 		return ERR_OK;
 	json_decref(*out);
 	return err_set(e, ERR_LIMIT,
 	    "more than %d events; say --since, or on the server's machine "
 	    "--copy",
-	    AUDIT_MAX);
+	    CLI_AUDIT_MAX);
+}
+
+enum err_code
+cli_audit_heads(json_t **out, struct client *c, struct err *e)
+{
+	return client_list(c, "/audit/heads", CLI_AUDIT_HEADS_MAX, out, e);
 }
 
 /* ---- showing them ---- */
@@ -150,21 +159,30 @@ show_table(const json_t *events)
 }
 
 static enum err_code
-list(const struct cli_args *a, struct err *e)
+read_lines(size_t *out, const char *lines, struct err *e)
 {
-	const char *lines = cli_value(a, "lines");
-	size_t max = AUDIT_LINES;
-	json_t *events;
-
+	*out = AUDIT_LINES;
 	if (lines != NULL)
-		max = strspn(lines, "0123456789") == strlen(lines)
+		*out = strspn(lines, "0123456789") == strlen(lines)
 		    ? strtoul(lines, NULL, 10)
 		    : 0;
-	if (max < 1 || max > AUDIT_LINES_MAX)
+	if (*out < 1 || *out > AUDIT_LINES_MAX)
 		return err_set(e, ERR_INVALID,
 		    "--lines %s: a number from 1 to %d", lines,
 		    AUDIT_LINES_MAX);
-	TRY(read_events(&events, a, max, e));
+	return ERR_OK;
+}
+
+static enum err_code
+list(const struct cli_args *a, struct err *e)
+{
+	AUTO(client, c) = NULL;
+	json_t *events;
+	size_t max;
+
+	TRY(read_lines(&max, cli_value(a, "lines"), e));
+	TRY(client_open(&c, a, e));
+	TRY(read_events(&events, c, a, max, e));
 	if (cli_given(a, "json"))
 		(void)client_print_json(events);
 	else
@@ -173,123 +191,114 @@ list(const struct cli_args *a, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code export(const struct cli_args *a, struct err *e) {
-	json_t *events; bool failed;
-
-	TRY(read_all(&events, a, e));
-	for (size_t i = json_array_size(events); i > 0; i--){
-	    char *line = json_dumps(json_array_get(events, i - 1),
-		JSON_COMPACT);
-
-	    (void)printf("%s\n", line != NULL ? line : "null"); free(line); }
-json_decref(events);
-failed = fflush(stdout) != 0 || ferror(stdout) != 0;
-return failed ? err_errno(e, "standard output") : ERR_OK;
-}
-
-/* ---- checking them ---- */
-
-static enum err_code
-walk_server(struct chain *c, const struct cli_args *a, struct err *e)
-{
-	enum err_code code = ERR_OK;
-	json_t *events;
-
-	TRY(read_all(&events, a, e));
-	for (size_t i = json_array_size(events); code == ERR_OK && i > 0; i--)
-		code = chain_follow_json(c, json_array_get(events, i - 1), e);
-	json_decref(events);
-	return code == ERR_OK ? chain_finish(c, e) : code;
-}
-
 static void
-print_result(const struct cli_args *a, const struct chain *c, const char *fault)
+print_line(const json_t *j)
 {
-	char head[CHAIN_HEAD_SIZE];
-	json_t *j;
+	char *line = json_dumps(j, JSON_COMPACT);
 
-	chain_head_text(head, &c->at);
-	if (cli_given(a, "json")) {
-		j = json_pack("{s:b, s:I, s:s?, s:s?}", "good", fault == NULL,
-		    "events", (json_int_t)c->at.seq, "head",
-		    c->at.seq > 0 ? head : NULL, "fault", fault);
-		(void)client_print_json(j);
-		json_decref(j);
-	} else if (fault == NULL) {
-		(void)printf("%lld events, each as it was written\nhead %s\n",
-		    (long long)c->at.seq, head);
-		if (c->known.seq == 0)
-			(void)printf("keep the head elsewhere: only --head "
-				     "with it shows that no end was cut off\n");
-	}
+	(void)printf("%s\n", line != NULL ? line : "null");
+	free(line);
 }
 
-static enum err_code
-verify(const struct cli_args *a, struct err *e)
+static bool
+is_choice(const struct cli_args *a)
 {
-	const char *copy = cli_value(a, "copy");
-	const char *head = cli_value(a, "head");
-	struct chain c = { 0 };
-	enum err_code code;
+	return cli_given(a, "kind") || cli_given(a, "who") ||
+	    cli_given(a, "subject") || cli_given(a, "since");
+}
 
-	if (head != NULL)
-		TRY(chain_head_read(&c.known, head, e));
-	code = copy != NULL ? store_walk_copy(copy, &c, e)
-			    : walk_server(&c, a, e);
-	if (code == ERR_OK || code == ERR_CORRUPT)
-		print_result(a, &c, code == ERR_OK ? NULL : e->text);
-	return code;
+/* Oldest first; signed heads, which are of all events, behind them. */
+static enum err_code export(const struct cli_args *a, struct err *e) {
+	AUTO(client, c) = NULL; json_t * events; json_t *heads = NULL;
+	enum err_code code = ERR_OK;
+
+	TRY(client_open(&c, a, e)); TRY(cli_audit_events(&events, c, a, e));
+	if (!is_choice(a)) code = cli_audit_heads(&heads, c, e);
+	for (size_t i = json_array_size(events); code == ERR_OK && i > 0; i--)
+	    print_line(json_array_get(events, i - 1));
+	for (size_t i = json_array_size(heads); i > 0; i--){
+	    json_t *line = json_pack("{s:O}", "head",
+		json_array_get(heads, i - 1));
+
+	    print_line(line); json_decref(line); }
+json_decref(events);
+json_decref(heads);
+if (code == ERR_OK && (fflush(stdout) != 0 || ferror(stdout) != 0))
+	return err_errno(e, "standard output");
+return code;
 }
 
 /* ---- the command ---- */
 
+enum what { WHAT_LIST, WHAT_EXPORT, WHAT_VERIFY, WHAT_SIGN, WHAT_UNKNOWN };
+
+static enum what
+what_is_asked(const struct cli_args *a)
+{
+	const char *word = a->rest_count > 0 ? a->rest[0] : "";
+
+	if (a->rest_count > 1)
+		return WHAT_UNKNOWN;
+	if (strcmp(word, "sign") == 0)
+		return WHAT_SIGN;
+	if (strcmp(word, "verify") == 0 ||
+	    (*word == '\0' && cli_given(a, "verify")))
+		return WHAT_VERIFY;
+	if (*word != '\0')
+		return WHAT_UNKNOWN;
+	return cli_given(a, "export") ? WHAT_EXPORT : WHAT_LIST;
+}
+
 /* What does not go together, or NULL. */
 static const char *
-find_misuse(const struct cli_args *a)
+find_misuse(const struct cli_args *a, enum what what)
 {
-	bool some = cli_given(a, "kind") || cli_given(a, "who") ||
-	    cli_given(a, "subject") || cli_given(a, "since");
-
-	if (a->rest_count != 0)
-		return "takes no words";
-	if (cli_given(a, "verify") && (some || cli_given(a, "export")))
-		return "--verify is of all events: it takes no choice of them";
-	if (!cli_given(a, "verify") &&
-	    (cli_given(a, "head") || cli_given(a, "copy")))
-		return "--head and --copy go with --verify";
-	if (cli_given(a, "lines") &&
-	    (cli_given(a, "verify") || cli_given(a, "export")))
-		return "--lines goes with neither --verify nor --export";
+	if (what == WHAT_UNKNOWN)
+		return "takes one word: verify or sign, or none";
+	if (what == WHAT_VERIFY && (is_choice(a) || cli_given(a, "export")))
+		return "verify is of all events: it takes no choice of them";
+	if (what != WHAT_VERIFY &&
+	    (cli_given(a, "head") || cli_given(a, "copy") ||
+		cli_given(a, "key") || cli_given(a, "heads")))
+		return "--head, --heads, --key and --copy go with verify";
+	if (what != WHAT_LIST && cli_given(a, "lines"))
+		return "--lines goes with none of verify, sign and --export";
+	if (what == WHAT_SIGN &&
+	    (is_choice(a) || cli_given(a, "export") || cli_given(a, "verify")))
+		return "sign is of all events: it takes no choice of them";
+	if (what != WHAT_SIGN && cli_given(a, "reason"))
+		return "--reason goes with sign";
 	return NULL;
 }
 
 static int
 audit(int argc, char **argv)
 {
+	static enum err_code (*const run[])(const struct cli_args *a,
+	    struct err *e) = { [WHAT_LIST] = list,
+		[WHAT_EXPORT] = export,
+		[WHAT_VERIFY] = cli_audit_verify,
+		[WHAT_SIGN] = cli_audit_sign };
 	struct cli_args a;
 	struct err e = { 0 };
 	const char *misuse;
-	enum err_code code;
+	enum what what;
 	int n = cli_parse(&a, &cli_audit, argc, argv);
 
 	if (n != 0)
 		return n - 1;
-	misuse = find_misuse(&a);
+	what = what_is_asked(&a);
+	misuse = find_misuse(&a, what);
 	if (misuse != NULL)
 		return cli_usage(&cli_audit, "%s", misuse);
-	if (cli_given(&a, "verify"))
-		code = verify(&a, &e);
-	else if (cli_given(&a, "export"))
-		code = export(&a, &e);
-	else
-		code = list(&a, &e);
-	return code == ERR_OK ? 0 : client_fail(&a, &e);
+	return run[what](&a, &e) == ERR_OK ? 0 : client_fail(&a, &e);
 }
 
 const struct cli_command cli_audit = {
 	.name = "audit",
 	.group = "Server",
-	.usage = "[--kind K] [--who W] [--subject S] [--since T] | --verify",
+	.usage = "[--kind K] [--who W] [--subject S] [--since T] | verify | "
+		 "sign",
 	.summary = "who did what, when, from where and why",
 	.help =
 	    "Every verdict, publication, assignment, rollback, and whatever\n"
@@ -297,20 +306,25 @@ const struct cli_command cli_audit = {
 	    "(rollback) or a group (token, key); a subject is a cluster, a\n"
 	    "bundle, a repository, a commit's full id, or both of them as they\n"
 	    "are shown (prod-eu/authz). --export writes JSON lines for other\n"
-	    "programs.\n"
+	    "programs, signed heads among them.\n"
 	    "\n"
-	    "Each event holds the hash of the one before. --verify goes through\n"
-	    "all of them and names the first that was changed, taken out, put\n"
-	    "in or moved. That the end was cut off shows only to who knows how\n"
-	    "far it had come: keep the head that --verify prints where the\n"
-	    "server cannot reach it, and give it the next time. With --copy it\n"
-	    "reads a stopped server's data_dir, or a copy of it, instead of\n"
-	    "believing a server.\n"
+	    "Each event holds the hash of the one before. `edict audit verify`\n"
+	    "goes through all of them and names the first that was changed,\n"
+	    "taken out, put in or moved. That the end was cut off shows only to\n"
+	    "who knows how far it had come. So the server signs the last event's\n"
+	    "hash, the head, once a day and when `edict audit sign` asks, by a\n"
+	    "key that signs nothing else; verify checks these heads, too. Keep\n"
+	    "an export, or single heads, where the server cannot reach them, and\n"
+	    "give them with --heads; and take the key's public half (data_dir,\n"
+	    "keys/audit-*.pub) along for --key: the server's own word for which\n"
+	    "key is its own proves less. With --copy it reads a stopped server's\n"
+	    "data_dir, or a copy of it, instead of believing a server.\n"
 	    "\n"
 	    "  edict audit --subject prod-eu --since 7d\n"
+	    "  edict audit sign\n"
 	    "  edict audit --export >audit.jsonl\n"
-	    "  edict audit --verify\n"
-	    "  edict audit --verify --copy /backup/edict --head 42:9f86d0...",
+	    "  edict audit verify --key audit.pub --heads audit.jsonl\n"
+	    "  edict audit verify --copy /backup/edict --head 42:9f86d0...",
 	.options = audit_options,
 	.run = audit,
 };

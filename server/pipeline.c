@@ -21,6 +21,7 @@
 #include "policies/gate_local.h"
 #include "server/desk.h"
 #include "server/discovery.h"
+#include "server/heads.h"
 #include "server/jwks_refresh.h"
 #include "server/signer.h"
 #include "server/supervisor.h"
@@ -47,6 +48,7 @@ struct pipeline {
 	pthread_t jwks_thread;
 	struct signer signer;
 	pthread_t signer_thread;
+	pthread_t heads_thread;
 	int signals;
 	char sandbox[64];          /* of the gate: confine_describe */
 	struct desk_place *places; /* engines and commands */
@@ -144,6 +146,22 @@ run_worker(void *arg)
 }
 
 static void *
+run_discovery(void *arg)
+{
+	(void)prctl(PR_SET_NAME, "discovery");
+	discovery_run(arg);
+	return NULL;
+}
+
+static void *
+run_jwks(void *arg)
+{
+	(void)prctl(PR_SET_NAME, "jwks");
+	jwks_refresh_run(arg);
+	return NULL;
+}
+
+static void *
 run_signer(void *arg)
 {
 	(void)prctl(PR_SET_NAME, "signer");
@@ -161,19 +179,18 @@ start_signer(struct pipeline *p)
 }
 
 static void *
-run_discovery(void *arg)
+run_heads(void *arg)
 {
-	(void)prctl(PR_SET_NAME, "discovery");
-	discovery_run(arg);
+	(void)prctl(PR_SET_NAME, "heads");
+	heads_run(arg);
 	return NULL;
 }
 
-static void *
-run_jwks(void *arg)
+static void
+start_heads(struct pipeline *p)
 {
-	(void)prctl(PR_SET_NAME, "jwks");
-	jwks_refresh_run(arg);
-	return NULL;
+	if (pthread_create(&p->heads_thread, NULL, run_heads, &p->desk) != 0)
+		assert(0 && "pthread_create");
 }
 
 static void
@@ -378,6 +395,7 @@ pipeline_main(const struct pipeline_setup *setup)
 	open_lines(&p, setup);
 	p.threads = mem_array(p.count, sizeof *p.threads);
 	start_workers(&p);
+	start_heads(&p);
 	start_signer(&p);
 	serve(&p);
 	stop_workers(&p);

@@ -90,6 +90,10 @@
 	    engines_api_list, "limit next state", NULL)                       \
 	X(audit, "GET", "/v1/audit", WHOLE_VIEWER, audit_api_list,            \
 	    "limit next kind who subject since commit", NULL)                 \
+	X(heads, "GET", "/v1/audit/heads", WHOLE_VIEWER, audit_api_heads,     \
+	    "limit next", NULL)                                               \
+	X(head_sign, "POST", "/v1/audit/heads", ADMIN, operations_api_ask,    \
+	    NULL, "audit.sign")                                               \
 	X(keys, "GET", "/v1/keys", VIEWER, keys_api_list, NULL, NULL)         \
 	X(key_use, "POST", "/v1/keys/{key}/use", ADMIN, operations_api_ask,   \
 	    NULL, "key.use")                                                  \

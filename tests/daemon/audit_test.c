@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 #include <string.h>
+#include <time.h>
 
 /* What --verify prints behind "head". */
 static const char *
@@ -125,12 +126,180 @@ SCENARIO(what_was_changed_is_found)
 	assert_bad("\"good\": false", "edict audit --verify --json");
 }
 
+/* ---- signed heads ---- */
+
+/* An EC public key as jose wants it: the last 64 bytes of its DER form. */
+static void
+write_jwk(void)
+{
+	daemon_sh("der() { openssl pkey -pubin -in data/keys/audit-*.pub"
+		  " -outform DER | tail -c 64; };"
+		  "x=$(der | head -c 32 | jose b64 enc -I-);"
+		  "y=$(der | tail -c 32 | jose b64 enc -I-);"
+		  "printf '{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%%s\","
+		  "\"y\":\"%%s\"}' \"$x\" \"$y\" >audit.jwk");
+}
+
+static json_t *
+heads(void)
+{
+	return daemon_api("GET", "/audit/heads", NULL, 200);
+}
+
+/* Somebody who knows nothing of edict sees whose it is, and what it says. */
+SCENARIO(a_head_can_be_checked_by_others)
+{
+	json_t *payload;
+	json_t *event;
+	const json_t *newest;
+
+	live();
+	daemon_sh("edict audit sign --reason 'end of quarter' | tr -d '\n'"
+		  " >head.jws");
+	newest = daemon_at(heads(), "items.0");
+	assert_string_equal(daemon_read("head.jws"),
+	    daemon_text(newest, "jws"));
+	write_jwk();
+	daemon_sh("jose jws ver -i head.jws -k audit.jwk -O payload.json");
+	payload = json_loads(daemon_read("payload.json"), 0, NULL);
+	event = daemon_api("GET", "/audit?kind=audit.sign", NULL, 200);
+	assert_int_equal(daemon_number(payload, "seq"),
+	    daemon_number(event, "items.0.seq"));
+	assert_string_equal(daemon_text(payload, "hash"),
+	    daemon_text(event, "items.0.hash"));
+	assert_in_range(daemon_number(payload, "at_ms"),
+	    ((int64_t)time(NULL) - 60) * 1000,
+	    ((int64_t)time(NULL) + 1) * 1000);
+	assert_string_equal(daemon_text(event, "items.0.detail.reason"),
+	    "end of quarter");
+	json_decref(payload);
+	daemon_sh("sed 's/..$/AA/' head.jws >bad.jws");
+	assert_int_not_equal(
+	    daemon_try("jose jws ver -i bad.jws -k audit.jwk").status, 0);
+}
+
+SCENARIO(heads_hold_the_chain)
+{
+	const char *text;
+
+	live();
+	daemon_sh("edict audit sign && cp data/keys/audit-*.pub audit.pub");
+	text = daemon_sh("edict audit verify --key audit.pub");
+	assert_non_null(strstr(text, "signed head"));
+	assert_null(strstr(text, "proves less"));
+	text = daemon_sh("edict audit verify");
+	assert_non_null(strstr(text, "proves less"));
+	/* Another key than that of the audit, even one of the server's. */
+	daemon_sh("edict keygen other --signing-alg ES256");
+	assert_bad("does not hold", "edict audit verify --key other.pub");
+	assert_bad("does not hold",
+	    "edict audit verify --key data/keys/discovery-*.pub "
+	    "--signing-alg RS256");
+	daemon_sh("edict audit --export >audit.jsonl");
+	assert_non_null(strstr(daemon_read("audit.jsonl"), "{\"head\":{"));
+	daemon_sh("edict audit verify --key audit.pub,other.pub"
+		  " --heads audit.jsonl");
+	assert_bad("does not hold", "edict audit verify --heads audit.pub");
+	daemon_sh("grep -v jws audit.jsonl >events.jsonl");
+	assert_bad("no signed head in it",
+	    "edict audit verify --heads events.jsonl");
+	assert_int_equal(daemon_try("edict audit --heads x").status, 2);
+	assert_int_equal(daemon_try("edict audit sign --kind x").status, 2);
+	assert_int_equal(daemon_try("edict audit look").status, 2);
+}
+
+/* What is done to a copy of the database, and how that is found. */
+SCENARIO(what_was_done_behind_a_head_is_found)
+{
+	static const struct {
+		const char *sql, *found;
+	} rows[] = {
+		{ "DELETE FROM audit WHERE seq > 3", "its end was cut off" },
+		{ "DELETE FROM audit WHERE seq >= (SELECT max(seq) FROM"
+		  " audit_heads)",
+		    "its end was cut off" },
+		{ "DELETE FROM audit WHERE seq > (SELECT max(seq) FROM"
+		  " audit_heads)",
+		    "cut off" },
+		{ "DELETE FROM audit_heads", "is missing" },
+		{ "DELETE FROM audit_heads WHERE id = 1", "is missing" },
+		{ "UPDATE audit_heads SET at_ms = at_ms + 1 WHERE id = 1",
+		    "not of what its row says" },
+		{ "UPDATE audit_heads SET seq = seq + 1 WHERE id = 2",
+		    "not of what its row says" },
+		{ "UPDATE audit_heads SET hash = 'x' || substr(hash, 2)",
+		    "not of what its row says" },
+		{ "UPDATE audit_heads SET key_id = 'audit-x'",
+		    "not of what its row says" },
+		{ "UPDATE audit_heads SET jws = (SELECT jws FROM audit_heads"
+		  " WHERE id = 2) WHERE id = 1",
+		    "not of what its row says" },
+		{ "UPDATE audit_heads SET jws = substr(jws, 1, length(jws) - 4)"
+		  " || 'AAAA'",
+		    "does not hold" },
+		{ "INSERT INTO audit_heads (seq, hash, at_ms, key_id, jws)"
+		  " SELECT seq, hash, at_ms, key_id, jws FROM audit_heads"
+		  " WHERE id = 1",
+		    "no event tells of" },
+	};
+
+	live();
+	daemon_sh("edict audit sign && edict audit sign"
+		  " && edict audit --export >kept.jsonl");
+	daemon_stop();
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		daemon_sh("rm -rf copy && cp -r data copy"
+			  " && edict audit verify --copy copy"
+			  " --key copy/keys/audit-*.pub");
+		tamper("copy", rows[i].sql);
+		assert_bad(rows[i].found, "edict audit verify --copy copy");
+	}
+	/* All of it, heads as well: only who kept one sees that. */
+	daemon_sh("rm -rf copy && cp -r data copy");
+	tamper("copy",
+	    "DELETE FROM audit WHERE seq > 3;"
+	    "DELETE FROM audit_heads");
+	daemon_sh("edict audit verify --copy copy");
+	assert_bad("its end was cut off",
+	    "edict audit verify --copy copy --heads kept.jsonl");
+}
+
+static bool
+has_heads(void *arg)
+{
+	return json_array_size(daemon_at(heads(), "items")) ==
+	    (size_t) * (int *)arg;
+}
+
+/* At the start, and never twice a day by itself. */
+SCENARIO(a_day_that_was_missed_is_caught_up)
+{
+	int wanted = 1;
+
+	live();
+	daemon_wait("a first head", has_heads, &wanted, DAEMON_DEADLINE_MS);
+	daemon_stop();
+	daemon_restart();
+	daemon_sh("edict audit sign");
+	wanted = 2;
+	assert_true(has_heads(&wanted));
+	daemon_stop();
+	tamper("data", "UPDATE audit_heads SET at_ms = at_ms - 86400000 * 2");
+	daemon_restart();
+	wanted = 3;
+	daemon_wait("a head of today", has_heads, &wanted, DAEMON_DEADLINE_MS);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PLAY(it_says_who_when_from_where_and_why),
 		PLAY(what_was_changed_is_found),
+		PLAY(a_head_can_be_checked_by_others),
+		PLAY(heads_hold_the_chain),
+		PLAY(what_was_done_behind_a_head_is_found),
+		PLAY(a_day_that_was_missed_is_caught_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

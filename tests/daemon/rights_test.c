@@ -137,6 +137,10 @@ struct cells {
 	{ STRANGERS, NO_ENGINE, 200, 200, 404, 200, 200, 404, 200 } }
 #define CELLS_audit { "/v1/audit", \
 	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
+#define CELLS_heads { "/v1/audit/heads", \
+	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
+#define CELLS_head_sign { "/v1/audit/heads", \
+	{ STRANGERS, NO_ENGINE, NO_OPERATOR, 202 } }
 #define CELLS_keys { "/v1/keys", \
 	{ STRANGERS, NO_ENGINE, 200, 200, 200, 200, 200, 200, 200 } }
 /* 400: the body says nothing; 404: no such key. */
