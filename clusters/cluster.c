@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "clusters/cluster_key.h"
 #include "clusters/cluster_set.h"
 #include "clusters/payload.h"
+#include "clusters/store_variant.h"
 #include "clusters/view.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -411,6 +413,7 @@ run_operation(struct store *s, const struct publication *p,
 	};
 	struct err why = { 0 };
 	enum err_code code;
+	bool ready;
 
 	if (strcmp(o->repository, p->repository) != 0)
 		return err_set(e, ERR_INVALID,
@@ -420,10 +423,29 @@ run_operation(struct store *s, const struct publication *p,
 	    (strcmp(o->op.state, "pending") != 0 &&
 		strcmp(o->op.state, "running") != 0))
 		return ERR_OK; /* another kind, or sent twice */
-	code = try_rollback(s, &c, o->after_event, p->commit, &why);
+	code = cluster_key_ready(s, &c, p->commit, &ready, &why);
+	if (code == ERR_OK && !ready)
+		return store_operation_unsigned(s, o->op.id, p->commit, e);
+	if (code == ERR_OK)
+		code = try_rollback(s, &c, o->after_event, p->commit, &why);
 	if (code != ERR_OK && !is_refusal(code))
 		return err_set(e, code, "%s", why.text);
 	return end_operation(s, p, o, &c, code, &why, e);
+}
+
+enum err_code
+cluster_operation(struct store *s, int64_t id, int64_t now_ms, struct err *e)
+{
+	struct publication p = { .operation = id, .now_ms = now_ms };
+	struct store_operation_full o;
+	enum err_code code;
+
+	TRY(store_get_operation(s, id, &o, e));
+	p.repository = o.repository;
+	p.commit = o.op.resolved;
+	code = run_operation(s, &p, &o, e);
+	store_operation_full_clear(&o);
+	return code;
 }
 
 static enum err_code

@@ -25,6 +25,10 @@ enum {
 enum err_code cluster_publish(struct store *s, const json_t *payload,
     json_t **reply, struct err *e) MUST_CHECK;
 
+/* Goes on with a rollback that waited for a signature (cluster_key.h). */
+enum err_code cluster_operation(struct store *s, int64_t id, int64_t now_ms,
+    struct err *e) MUST_CHECK;
+
 /* What an operator wants of some bundles, all of one repository, in some
  * clusters. */
 struct cluster_change {

@@ -214,6 +214,23 @@ go_on(struct store *s, const char *cluster,
 	return follow(s, cluster, change->now_ms, e);
 }
 
+/* Those that still lack a signature go on waiting. */
+static enum err_code
+resume_operations(struct store *s, int64_t now_ms, struct err *e)
+{
+	int64_t id = 0;
+
+	for (;;) {
+		enum err_code code = store_unsigned_operation(s, id, &id, e);
+
+		if (code == ERR_NOT_FOUND)
+			return ERR_OK;
+		if (code != ERR_OK)
+			return code;
+		TRY(cluster_operation(s, id, now_ms, e));
+	}
+}
+
 enum err_code
 cluster_key_signed(struct store *s, const struct store_artifact *variant,
     int64_t now_ms, struct err *e)
@@ -234,34 +251,127 @@ cluster_key_signed(struct store *s, const struct store_artifact *variant,
 	for (size_t i = 0; i < all.count && code == ERR_OK; i++)
 		code = go_on(s, all.names[i], &change, e);
 	store_names_clear(&all);
-	return code;
+	if (code != ERR_OK)
+		return code;
+	return resume_operations(s, now_ms, e);
 }
 
 /* ---- what moves ---- */
 
+/* As if it had not been asked to move. */
+static void
+hold_back(struct cluster_member *m)
+{
+	struct assign_who who = { m->now.by, m->now.at_ms, m->now.reason };
+	struct assignment now;
+
+	m->step = ASSIGN_SAME;
+	if (m->event == ASSIGN_BEGIN) {
+		m->absent = true;
+		return;
+	}
+	assignment_copy(&now, &m->old);
+	if (m->event == ASSIGN_RESUME)
+		(void)assign_resume(&now, NULL, &who);
+	assignment_clear(&m->now);
+	m->now = now;
+}
+
+static enum err_code
+fit_member(struct cluster_set *set, struct cluster_member *m, struct store *s,
+    const char *key, bool asked, struct err *e)
+{
+	struct store_artifact now;
+	bool found;
+
+	TRY(find_or_want(s, m->now.artifact, key, m->now.at_ms, &now, &found,
+	    e));
+	if (found) {
+		memcpy(m->now.artifact, now.sha256, sizeof m->now.artifact);
+		if (m->step == ASSIGN_MOVED &&
+		    strcmp(m->old.artifact, now.sha256) == 0)
+			m->step = ASSIGN_NOTED;
+		return ERR_OK;
+	}
+	if (set->trial)
+		return ERR_OK;
+	if (asked)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "bundle %s is not signed by key %s of cluster %s yet",
+		    m->now.bundle, key, set->cluster);
+	log_info("assign.waits", "cluster=%s bundle=%s key=%s", set->cluster,
+	    m->now.bundle, key);
+	hold_back(m);
+	return ERR_OK;
+}
+
 enum err_code
-cluster_key_fit(struct cluster_set *set, struct store *s, size_t *i,
-    bool *ready, char **why, struct err *e)
+cluster_key_fit(struct cluster_set *set, struct store *s, bool asked,
+    struct err *e)
 {
 	char key[STORE_KEY_SIZE];
 
-	*ready = true;
 	TRY(store_cluster_key(s, set->cluster, key, e));
-	for (*i = 0; key[0] != '\0' && *i < set->count; (*i)++) {
-		struct cluster_member *m = &set->members[*i];
-		struct store_artifact now;
+	for (size_t i = 0; key[0] != '\0' && i < set->count; i++) {
+		struct cluster_member *m = &set->members[i];
 
-		if (m->absent || strcmp(m->old.artifact, m->now.artifact) == 0)
-			continue;
-		TRY(find_or_want(s, m->now.artifact, key, m->now.at_ms, &now,
-		    ready, e));
-		if (!*ready) {
-			*why = mem_printf("waiting until bundle %s is signed "
-					  "by key %s for cluster %s",
-			    m->now.bundle, key, set->cluster);
-			return ERR_OK;
-		}
-		memcpy(m->now.artifact, now.sha256, sizeof m->now.artifact);
+		if (!m->absent && strcmp(m->old.artifact, m->now.artifact) != 0)
+			TRY(fit_member(set, m, s, key, asked, e));
 	}
+	return ERR_OK;
+}
+
+/* ---- operations ---- */
+
+static bool
+is_chosen(const struct cluster_change *c, const char *cluster)
+{
+	size_t i;
+	json_t *name;
+
+	json_array_foreach(c->clusters, i, name)
+		if (strcmp(json_string_value(name), cluster) == 0)
+			return true;
+	return c->clusters == NULL;
+}
+
+static enum err_code
+bundle_ready(struct store *s, const struct cluster_change *c,
+    const char *bundle, const char *commit, bool *ready, struct err *e)
+{
+	struct store_assignments all = { 0 };
+	struct store_artifact target, now;
+	enum err_code code;
+
+	TRY(store_artifact_of(s, bundle, commit, &target, e));
+	TRY(store_assignments(s, NULL, bundle, &all, e));
+	code = ERR_OK;
+	for (size_t i = 0; i < all.count && code == ERR_OK; i++) {
+		char key[STORE_KEY_SIZE];
+		bool found = true;
+
+		if (!is_chosen(c, all.items[i].cluster))
+			continue;
+		code = store_cluster_key(s, all.items[i].cluster, key, e);
+		if (code == ERR_OK && key[0] != '\0')
+			code = find_or_want(s, target.sha256, key, c->who.at_ms,
+			    &now, &found, e);
+		*ready &= found;
+	}
+	store_assignments_clear(&all);
+	return code;
+}
+
+enum err_code
+cluster_key_ready(struct store *s, const struct cluster_change *c,
+    const char *commit, bool *ready, struct err *e)
+{
+	size_t i;
+	json_t *name;
+
+	*ready = true;
+	json_array_foreach(c->bundles, i, name)
+		TRY(bundle_ready(s, c, json_string_value(name), commit, ready,
+		    e));
 	return ERR_OK;
 }

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "clusters/cluster.h"
 #include "clusters/cluster_set.h"
 #include "clusters/store_key.h"
 
@@ -29,15 +30,22 @@ struct cluster_key_change {
 enum err_code cluster_key_use(struct store *s,
     const struct cluster_key_change *c, json_t **out, struct err *e) MUST_CHECK;
 
-/* A signature was made: what waited for it goes on. variant is stored already. */
+/* A signature was made: what waited for it goes on, operations too. variant is
+ * stored already. */
 enum err_code cluster_key_signed(struct store *s,
     const struct store_artifact *variant, int64_t now_ms, struct err *e)
     MUST_CHECK;
 
-/* What the members that move are to get, under the cluster's own key. false in
- * *ready and a text, the caller's (mem_free), for people: member i has to wait
- * until it is signed, which is wanted now. */
+/* Have the clusters' keys signed what these bundles are at this commit? What
+ * they have not is wanted now; *ready is false then. */
+enum err_code cluster_key_ready(struct store *s, const struct cluster_change *c,
+    const char *commit, bool *ready, struct err *e) MUST_CHECK;
+
+/* Members that move get what the cluster's own key has signed. What it has not
+ * is wanted: asked for by an operator, that is UNAVAILABLE (cluster_key_ready was
+ * to be asked before); else the member stays as it was until it is signed. A
+ * trial takes what there is. */
 enum err_code cluster_key_fit(struct cluster_set *set, struct store *s,
-    size_t *i, bool *ready, char **why, struct err *e) MUST_CHECK;
+    bool asked, struct err *e) MUST_CHECK;
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusters/cluster_key.h"
 #include "clusters/store_removed.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -324,6 +325,7 @@ take_back(struct cluster_set *set, size_t i, size_t other, const char *root,
 enum err_code
 cluster_set_settle(struct cluster_set *set, struct store *s, struct err *e)
 {
+	TRY(cluster_key_fit(set, s, false, e));
 	for (;;) {
 		struct assign_clash c;
 		bool found = false;
@@ -413,6 +415,7 @@ cluster_set_check(struct cluster_set *set, struct store *s, struct err *e)
 	struct assign_clash c;
 	bool found = false;
 
+	TRY(cluster_key_fit(set, s, true, e));
 	TRY(find_clash(s, set, &found, &c, e));
 	if (!found)
 		return ERR_OK;

@@ -3,12 +3,15 @@
  * act on looks like what does not exist. */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clusters/cluster.h"
+#include "clusters/cluster_key.h"
 #include "clusters/ledger_action.h"
 #include "clusters/payload.h"
 #include "clusters/selector.h"
+#include "clusters/store_variant.h"
 #include "clusters/view.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -407,6 +410,19 @@ add_operation(struct release *r, const char *resolved, struct err *e)
 	    count == 1 ? first : r->repository, e);
 }
 
+/* All is stored, but not under the clusters' keys: it goes on as soon as it is
+ * signed, without the pipeline's repositories. */
+static enum err_code
+add_unsigned(struct release *r, const char *resolved, struct err *e)
+{
+	const char *id;
+
+	TRY(add_operation(r, resolved, e));
+	id = payload_text(r->action->body, "id");
+	return store_operation_unsigned(r->store, strtoll(id, NULL, 10),
+	    resolved, e);
+}
+
 static enum err_code
 answer_assignments(struct release *r, const struct cluster_change *c,
     struct err *e)
@@ -553,7 +569,7 @@ roll_back(struct release *r, struct err *e)
 {
 	struct cluster_change c;
 	struct view_rev rev = { 0 };
-	bool now = false;
+	bool now = false, is_signed = true;
 	enum err_code code;
 
 	TRY(choose(r, e));
@@ -566,8 +582,12 @@ roll_back(struct release *r, struct err *e)
 		code = ERR_OK; /* a tag, or older than what is known here */
 	if (code != ERR_OK)
 		return code;
-	if (now)
+	if (now && !r->dry_run)
+		TRY(cluster_key_ready(r->store, &c, rev.commit, &is_signed, e));
+	if (now && is_signed)
 		return carry_out(r, cluster_rollback, rev.commit, e);
+	if (!is_signed)
+		return add_unsigned(r, rev.commit, e);
 	if (r->dry_run)
 		return try_unbuilt(r, *rev.commit != '\0' ? rev.commit : NULL,
 		    e);

@@ -64,7 +64,7 @@ store_next_operation(struct store *s, const char *repository,
 	    "SELECT id, kind, state, bundle, target, resolved, forced"
 	    " FROM operations"
 	    " WHERE repository = ?1 AND state IN ('pending', 'running')"
-	    " ORDER BY id LIMIT 1",
+	    " AND waits IS NULL ORDER BY id LIMIT 1",
 	    "s", repository);
 
 	if (code == ERR_NOT_FOUND)

@@ -96,6 +96,30 @@ store_variants_wanted(struct store *s, json_t **out, struct err *e)
 }
 
 enum err_code
+store_operation_unsigned(struct store *s, int64_t id, const char *resolved,
+    struct err *e)
+{
+	return sql_run(s, e,
+	    "UPDATE operations SET waits = 'key', resolved = ?2,"
+	    " progress = 'waiting until it is signed' WHERE id = ?1",
+	    "is", id, resolved);
+}
+
+enum err_code
+store_unsigned_operation(struct store *s, int64_t after, int64_t *id,
+    struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+
+	TRY(rows_one(&r, s, e,
+	    "SELECT id FROM operations WHERE state IN ('pending', 'running')"
+	    " AND waits = 'key' AND id > ?1 ORDER BY id LIMIT 1",
+	    "i", after));
+	*id = rows_int(&r, 0);
+	return ERR_OK;
+}
+
+enum err_code
 store_count_signed(struct store *s, const char *key, int64_t *out,
     struct err *e)
 {

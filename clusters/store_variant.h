@@ -35,6 +35,13 @@ enum err_code store_forget_variants(struct store *s, const char *key,
 enum err_code store_variants_wanted(struct store *s, json_t **out,
     struct err *e) MUST_CHECK;
 
+/* An operation that goes on when something is signed, and not by the pipeline;
+ * the oldest of them above after; NOT_FOUND (without a text): none. */
+enum err_code store_operation_unsigned(struct store *s, int64_t id,
+    const char *resolved, struct err *e) MUST_CHECK;
+enum err_code store_unsigned_operation(struct store *s, int64_t after,
+    int64_t *id, struct err *e) MUST_CHECK;
+
 /* How many assignments are of artifacts that this key signed. */
 enum err_code store_count_signed(struct store *s, const char *key, int64_t *out,
     struct err *e) MUST_CHECK;
