@@ -41,14 +41,17 @@ enum ledger_kind {
 	 *  "owns_clusters": bool, "operation": id or 0,
 	 *  "bundles":[{"name","content","unpacked","roots":[…],"rego_version",
 	 *    "artifact": null | {"sha256","size","key","content_sha256"}}],
-	 *  "clusters":[{"name","labels":{…},"bundles":[…]}]}
+	 *  "clusters":[{"name","labels":{…},"bundles":[…]}], "forced"?: bool}
 	 * → {"assigned":[{"cluster","bundle","revision","serial"}]}
 	 * Refused (CONFLICT) unless the newest verdict of that commit in the
 	 * database is passed with this identity. In one transaction: bundles
 	 * and revisions are known; if the commit is the newest passing one of
 	 * its line, definitions of clusters are taken over; following
 	 * assignments move; a rollback operation that waited for it is done.
-	 * artifact null: the same content is stored already for this bundle. */
+	 * artifact null: the same content is stored already for this bundle.
+	 * forced: there is no such verdict, but an open rollback of an admin's
+	 * that says so; the bundles are known and that operation is done, and
+	 * nothing else. */
 	LEDGER_PUBLISH = 203,
 	/* Progress and end of an operation.
 	 * {"id","state":"running"|"done"|"failed","progress"?,"resolved"?,
@@ -87,8 +90,11 @@ enum ledger_kind {
 	 * error reply. An operation is the body itself, but {"operation": …}
 	 * for rollback. The token says what it may: accept and token.* are an
 	 * admin's, the rest a releaser's, and one that is limited moves only
-	 * what lies within its limits. Actions: rollback {bundle,to,clusters?,reason,expect?},
-	 * pin, resume {bundle,clusters?,reason?,expect?}, retest {rev,reason?},
+	 * what lies within its limits. Actions: rollback {bundle | bundles? |
+	 * nothing for all, to, reason, clusters? | selector?, expect?,
+	 * until_next?, force?, dry_run?}; pin, resume the same without to and
+	 * force (and resume's until_next); cluster.remove {cluster, bundle?,
+	 * reason?}; retest {rev,reason?},
 	 * fetch, suspend, unsuspend, accept {repository,reason?}, and
 	 * token.create, token.revoke: clusters/ledger_token.h, audit.sign:
 	 * clusters/ledger_head.h. */

@@ -15,7 +15,8 @@
 
 /* Reads a definition in a tree that has these files besides. */
 static enum err_code
-read_text(struct definition **out, const char *yaml, struct err *e)
+read_beside(struct definition **out, const char *yaml,
+    const struct definition_elsewhere *elsewhere, struct err *e)
 {
 	const struct tree_file files[] = {
 		{ "edict.yaml", yaml, yaml != NULL ? strlen(yaml) : 0 },
@@ -35,7 +36,13 @@ read_text(struct definition **out, const char *yaml, struct err *e)
 	if (tree_from_memory(&t, files + skip, COUNT(files) - skip,
 		"1111111111111111111111111111111111111111", &made) != ERR_OK)
 		fail_msg("%s", made.text);
-	return definition_read(out, t, e);
+	return definition_read_with(out, t, elsewhere, e);
+}
+
+static enum err_code
+read_text(struct definition **out, const char *yaml, struct err *e)
+{
+	return read_beside(out, yaml, NULL, e);
 }
 
 static struct definition *
@@ -508,6 +515,36 @@ the_reference_names_every_key(void **state)
 	buf_clear(&b);
 }
 
+static bool
+is_called(const void *arg, const char *name)
+{
+	return strcmp(name, arg) == 0;
+}
+
+/* Clusters may have what another repository may define, and nothing else. */
+static void
+clusters_have_bundles_of_another_repository(void **state)
+{
+	static const struct {
+		const char *bundle;
+		enum err_code code;
+	} rows[] = { { "pay", ERR_OK }, { "payy", ERR_INVALID } };
+	const struct definition_elsewhere elsewhere = { is_called, "pay" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO(definition, d) = NULL;
+		AUTO_STR yaml =
+		    mem_printf("bundles: {authz: {}}\nclusters:\n  p:\n"
+			       "    bundles: [authz, %s]\n",
+			rows[i].bundle);
+		struct err e = { 0 };
+
+		assert_int_equal(read_beside(&d, yaml, &elsewhere, &e),
+		    rows[i].code);
+	}
+}
+
 int
 main(void)
 {
@@ -516,6 +553,7 @@ main(void)
 		cmocka_unit_test(everything_is_read),
 		cmocka_unit_test(a_manifest_may_come_from_a_folder),
 		cmocka_unit_test(faults_say_where),
+		cmocka_unit_test(clusters_have_bundles_of_another_repository),
 		cmocka_unit_test(compile_is_read),
 		cmocka_unit_test(compile_says_what_is_wrong),
 		cmocka_unit_test(capabilities_are_a_file_or_a_version),
