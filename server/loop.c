@@ -159,6 +159,12 @@ handle_events(struct loop *l, const struct epoll_event *events, int count)
 
 		if (events[i].data.ptr == &l->daemon)
 			continue; /* it runs anyway */
+		if ((events[i].data.u64 & LOOP_TAG_PEER) != 0) {
+			loop_handshake_resume(l,
+			    (struct peer *)(uintptr_t)(events[i].data.u64 &
+				~(uint64_t)LOOP_TAG_PEER));
+			continue;
+		}
 		if (events[i].data.ptr == &l->wake)
 			take_messages(l);
 		else if (r->suspended) /* its client went away */
@@ -200,6 +206,7 @@ loop_main(void *arg)
 			log_error("http.run", "loop=%zu", l->index);
 			_exit(1);
 		}
+		loop_handshakes_rest(l);
 	} while (!is_done(l, now));
 	atomic_store(&l->ended, true);
 	return NULL;
@@ -218,9 +225,9 @@ start_daemon(struct loop *l, int listener, const struct loop_tls *pem,
 		    (void *)(uintptr_t)pem->certificate },
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)pem->key },
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0,
-		    (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:"
-					"+VERS-TLS1.2" },
-		/* Asked for, and not checked: server/certificate.h. */
+		    (void *)(uintptr_t)LOOP_TLS_PRIORITIES },
+		/* What the first connections begin with: loop_request.c. The
+		 * client's is asked for, and not checked: certificate.h. */
 		{ pem->client_ca != NULL ? MHD_OPTION_HTTPS_MEM_TRUST
 					 : MHD_OPTION_END,
 		    0, (void *)(uintptr_t)pem->client_ca },
@@ -292,6 +299,8 @@ loop_new(struct loop **out, struct service *s, size_t index, int listener,
 	l->epoll = -1;
 	l->wake = -1;
 	TAILQ_INIT(&l->reading);
+	TAILQ_INIT(&l->handshakes);
+	TAILQ_INIT(&l->shaking);
 	/* Late answers to a process that ran here before must fit nothing. */
 	if (getrandom(&l->next_action, sizeof l->next_action, 0) < 0)
 		abort();
@@ -335,6 +344,7 @@ loop_free(struct loop *l)
 		(void)MHD_quiesce_daemon(l->daemon);
 		loop_resume_all(l, &l->polls);
 		loop_resume_all(l, &l->actions);
+		loop_handshakes_resume_all(l);
 		MHD_stop_daemon(l->daemon);
 	}
 	while (l->inbox != NULL) {

@@ -73,15 +73,18 @@ loop_on_connection(void *cls, struct MHD_Connection *connection, void **context,
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		p = mem_zalloc(sizeof *p);
+		p->connection = connection;
 		p->fd = loop_fd_of(connection);
 		p->access = access_ref(l->access);
 		begin_session(p, connection);
 		l->fresh++;
 		peer_expect(l, p);
+		loop_handshake_begin(l, p);
 		*context = p;
 		return;
 	}
 	peer_complete(l, p);
+	loop_handshake_end(l, p);
 	l->fresh -= p->used ? 0 : 1;
 	access_unref(p->access);
 	mem_free(p);

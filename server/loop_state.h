@@ -4,6 +4,7 @@
 /* What a serving thread consists of, for the files it is written in, and for no
  * others: loop.c (the loop itself, its messages, its beginning and end),
  * loop_request.c (connections and requests, as libmicrohttpd tells of them),
+ * loop_handshake.c (connections whose TLS session is not there yet),
  * loop_wait.c (requests that wait), loop_answer.c (responses made once). All of
  * it belongs to the loop's own thread, but what the lock guards. */
 
@@ -19,18 +20,35 @@ enum {
 	/* A request's headers. Measured: larger pools cost time, because they
 	 * are cleared for each request. */
 	LOOP_MEMORY = 8192,
-	LOOP_INDEX_BITS = 6 /* of the id of a question: whose it is */
+	LOOP_INDEX_BITS = 6, /* of the id of a question: whose it is */
+	LOOP_TAG_PEER = 1    /* of a pointer in the epoll set */
 };
 static_assert(SERVICE_LOOPS_MAX == 1 << LOOP_INDEX_BITS, "index bits");
+
+enum handshake {
+	HANDSHAKE_NONE,  /* over, or there is none */
+	HANDSHAKE_TRIED, /* goes on in the next turn */
+	HANDSHAKE_WAITS  /* suspended until something comes */
+};
+
+/* The shorter cipher first, with the hash that processors know: a handshake
+ * hashes more than it encrypts. */
+#define LOOP_TLS_PRIORITIES                                       \
+	"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:" \
+	"+AES-128-GCM:+CHACHA20-POLY1305:+AES-256-GCM:%SERVER_PRECEDENCE"
 
 /* A connection. */
 struct peer {
 	TAILQ_ENTRY(peer) link;
+	TAILQ_ENTRY(peer) handshake_link;
+	struct MHD_Connection *connection;
 	int64_t deadline_ms; /* for the whole of its next request */
 	int fd;
 	struct access *access; /* that its TLS session began with */
-	bool reading; /* in the list */
-	bool used;    /* had a request */
+	bool reading;          /* in the list */
+	bool used;             /* had a request */
+	bool watched;          /* by the loop, at some time of its handshake */
+	enum handshake handshake;
 };
 TAILQ_HEAD(peer_list, peer);
 
@@ -63,7 +81,8 @@ struct loop {
 	struct answer *answers;
 	struct waiters polls;
 	struct waiters actions;
-	struct peer_list reading; /* by deadline */
+	struct peer_list reading;             /* by deadline */
+	struct peer_list handshakes, shaking; /* tried; waiting */
 	uint64_t next_action;
 	size_t requests; /* under way */
 	size_t fresh;    /* connections that had no request yet */
@@ -95,6 +114,17 @@ size_t loop_keep_escaped(void *cls, struct MHD_Connection *connection,
 int loop_fd_of(struct MHD_Connection *connection);
 /* Ends connections whose request did not come in time. */
 void loop_expire_peers(struct loop *l, int64_t now);
+
+/* ---- loop_handshake.c ---- */
+
+/* A connection is there; it ends, or is gone. */
+void loop_handshake_begin(struct loop *l, struct peer *p);
+void loop_handshake_end(struct loop *l, struct peer *p);
+/* After each turn of the daemon. */
+void loop_handshakes_rest(struct loop *l);
+/* Its socket has something to say. */
+void loop_handshake_resume(struct loop *l, struct peer *p);
+void loop_handshakes_resume_all(struct loop *l);
 
 /* ---- loop_wait.c ---- */
 
