@@ -25,6 +25,7 @@ struct counters {
 };
 
 #define POLLS_HELP "Answers to engines asking for a bundle."
+#define EVENTS_HELP "Attempts to tell others of events, and those given up."
 #define VERDICTS_HELP "Verdicts on commits."
 
 const struct counter_name counter_names[COUNTERS] = {
@@ -89,6 +90,12 @@ const struct counter_name counter_names[COUNTERS] = {
 	    "large." },
 	[COUNTER_DECISIONS_OK] = { "edict_decisions_total", "outcome=\"ok\"",
 	    "Decisions in uploaded logs, which are counted and dropped." },
+	[COUNTER_EVENTS_DELIVERED] = { "edict_event_deliveries_total",
+	    "result=\"delivered\"", EVENTS_HELP },
+	[COUNTER_EVENTS_FAILED] = { "edict_event_deliveries_total",
+	    "result=\"failed\"", EVENTS_HELP },
+	[COUNTER_EVENTS_DROPPED] = { "edict_event_deliveries_total",
+	    "result=\"dropped\"", EVENTS_HELP },
 	[COUNTER_DECISIONS_ERROR] = { "edict_decisions_total",
 	    "outcome=\"error\"",
 	    "Decisions in uploaded logs, which are counted and dropped." },

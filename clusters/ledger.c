@@ -155,6 +155,13 @@ find_row(const struct peer *p, uint32_t kind)
 	return NULL;
 }
 
+/* Changes nothing that others act upon. */
+static bool
+is_quiet(const struct ledger_row *row)
+{
+	return row->run == ledger_engines || row->run == ledger_delivery;
+}
+
 static void
 handle(struct ledger *l, struct peer *p, const struct message *m)
 {
@@ -167,7 +174,7 @@ handle(struct ledger *l, struct peer *p, const struct message *m)
 	if (row == NULL)
 		return; /* a reply: nothing is ever asked from here */
 	code = carry_out(l, row, m->payload, &reply, &why);
-	if (code == ERR_OK && row->run != ledger_engines &&
+	if (code == ERR_OK && !is_quiet(row) &&
 	    store_changes(l->context.store) != before)
 		tell_changed(l);
 	if (code != ERR_OK && row->run != ledger_engines)

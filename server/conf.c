@@ -57,6 +57,10 @@ static const struct spec repository_spec[] = {
 	{ "fetch_timeout", SPEC_SECONDS,
 	    offsetof(struct conf_repository, fetch_timeout), 1, 3600, 300,
 	    .help = "A fetch that takes longer is ended." },
+	{ "stale_after", SPEC_INT,
+	    offsetof(struct conf_repository, stale_after), 1, 1000000, 20,
+	    .help = "Poll intervals without a successful fetch after which "
+		    "the event `fetch.stale` is told." },
 	{ "fetch_max", SPEC_SIZE, offsetof(struct conf_repository, fetch_max),
 	    MIB, 64 * GIB, 4 * GIB, .help = "Bytes that one fetch may bring." },
 	{ "credentials", SPEC_OBJECT,

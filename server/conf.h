@@ -29,6 +29,7 @@ struct conf_repository {
 	char *branch;          /* NULL: the remote's default */
 	int64_t poll_interval; /* seconds */
 	int64_t fetch_timeout; /* seconds */
+	int64_t stale_after;   /* polls without success */
 	int64_t fetch_max;     /* bytes one fetch may bring */
 	struct conf_credentials credentials;
 	struct spec_strings bundles; /* globs: which it may define */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/call.h"
+#include "server/event_body.h"
 
 static const char *const kind_names[] = { "edict", "slack", NULL };
 
@@ -29,8 +30,8 @@ const struct spec conf_event_spec[] = {
 	    .max = 4096,
 	    .help = "Certificate authorities for https; default: the "
 		    "system's." },
-	{ "on", SPEC_STRINGS, offsetof(struct conf_event_target, on), .max = 64,
-	    .help = "Which events (docs/events.md); default: all." },
+	{ "only", SPEC_STRINGS, offsetof(struct conf_event_target, only),
+	    .max = 64, .help = "Which events (docs/events.md); default: all." },
 	{ "timeout", SPEC_SECONDS, offsetof(struct conf_event_target, timeout),
 	    1, 60, 10, .help = "A request that takes longer has failed." },
 	{ "give_up_after", SPEC_SECONDS,
@@ -53,6 +54,12 @@ check_target(const struct conf_event_target *t, struct err *e)
 	if (t->kind == EVENTS_SLACK && t->secret_files.count > 0)
 		return err_set(e, ERR_INVALID,
 		    "kind slack is not signed; leave secret_files out");
+	for (size_t i = 0; i < t->only.count; i++)
+		if (!event_is_kind(t->only.items[i]))
+			return err_set(e, ERR_INVALID,
+			    "only: there is no event \"%.40s\"; docs/events.md "
+			    "lists them",
+			    t->only.items[i]);
 	return t->url != NULL ? call_url_check(t->url, true, e) : ERR_OK;
 }
 

@@ -17,7 +17,7 @@ struct conf_event_target {
 	int kind;       /* enum conf_event_kind */
 	struct spec_strings secret_files; /* two during a rotation */
 	char *ca_file;                    /* NULL: the system's */
-	struct spec_strings on;           /* names of events; none: all */
+	struct spec_strings only;           /* names of events; none: all */
 	int64_t timeout;                  /* seconds, of one request */
 	int64_t give_up_after;            /* seconds */
 };

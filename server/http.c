@@ -19,6 +19,7 @@
 #include "core/mem.h"
 #include "server/access_load.h"
 #include "server/engine_log.h"
+#include "server/lookout.h"
 #include "server/loop.h"
 #include "server/material.h"
 #include "server/service.h"
@@ -41,6 +42,7 @@ struct http {
 	struct loop *loops[SERVICE_LOOPS_MAX];
 	size_t loop_count;
 	struct engine_log engine_log;
+	struct lookout lookout;
 	struct store *store;
 	int64_t version; /* of the data, as of the catalog that is served */
 	int64_t loaded_ms;
@@ -149,6 +151,10 @@ handle_ledger(struct http *h, struct message *m)
 		engine_log_reply(&h->engine_log, m);
 		return;
 	}
+	if (m->kind == (LEDGER_HTTP_ALARMS | CHANNEL_REPLY)) {
+		lookout_reply(&h->lookout, m);
+		return;
+	}
 	deliver(h, m);
 }
 
@@ -186,6 +192,7 @@ handle_supervisor(struct http *h, struct message *m)
 	    strcmp(process, "ledger") == 0) {
 		forget_questions(h, SERVICE_SILENT_MS);
 		engine_log_reply(&h->engine_log, NULL);
+		lookout_reply(&h->lookout, NULL);
 	}
 }
 
@@ -220,6 +227,7 @@ control(struct http *h)
 		}
 		refresh(h);
 		engine_log_tick(&h->engine_log);
+		lookout_tick(&h->lookout);
 		counters_set_waiting(h->service.counters, 0,
 		    atomic_load(&h->service.held));
 	}
@@ -420,6 +428,7 @@ http_init(struct http *h, const struct http_setup *setup)
 	h->service.ledger = h->ledger;
 	h->service.started_ms = clock_now_ms();
 	engine_log_init(&h->engine_log, &h->service);
+	lookout_init(&h->lookout, &h->service);
 }
 
 static void
@@ -431,6 +440,7 @@ http_clear(struct http *h)
 	catalog_unref(h->service.catalog);
 	mem_free(h->service.keys);
 	pthread_mutex_destroy(&h->service.lock);
+	lookout_clear(&h->lookout);
 	store_free(h->store);
 	channel_free(h->ledger);
 	channel_free(h->supervisor);

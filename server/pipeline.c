@@ -19,6 +19,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "policies/gate_local.h"
+#include "server/courier.h"
 #include "server/desk.h"
 #include "server/discovery.h"
 #include "server/heads.h"
@@ -397,6 +398,7 @@ pipeline_main(const struct pipeline_setup *setup)
 	start_workers(&p);
 	start_heads(&p);
 	start_signer(&p);
+	couriers_start(&p.desk);
 	serve(&p);
 	stop_workers(&p);
 	/* A thread may be inside a gate run: the supervisor ends those children

@@ -1,0 +1,338 @@
+/* Others are told what happens: signed, in order, after restarts too, and nobody
+ * waits for them. */
+
+#include "tests/daemon/fixture.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/server/receiver.h"
+
+static struct receiver ops, chat;
+
+static void
+start_receiver(struct receiver *r, const char *dir)
+{
+	daemon_write(daemon_printf("%s/.keep", dir), "");
+	receiver_start(r, daemon_path(dir), 0);
+}
+
+/* The server with these two as targets; more goes below `ops`. */
+static void
+start(const char *path, const char *more)
+{
+	start_receiver(&ops, "ops");
+	start_receiver(&chat, "chat");
+	daemon_sh("openssl rand -hex 32 > secret; openssl rand -hex 32 > next\n"
+		  "echo http://127.0.0.1:%d/ok > chat.url\n"
+		  "chmod 600 secret next chat.url",
+	    chat.port);
+	daemon_start(&(struct daemon_options){
+	    .config = daemon_printf(
+		"repositories: {remote: {url: \"%s\", poll_interval: 1s, "
+		"stale_after: 3}}\n"
+		"events:\n"
+		"  chat: {kind: slack, url_file: %s}\n"
+		"  ops:\n"
+		"    url: http://127.0.0.1:%d%s\n"
+		"    secret_files: [%s, %s]\n%s",
+		daemon_path("remote.git"), daemon_path("chat.url"), ops.port,
+		path, daemon_path("secret"), daemon_path("next"), more) });
+}
+
+static void
+end(void)
+{
+	receiver_stop(&ops);
+	receiver_stop(&chat);
+}
+
+/* ---- what was received ---- */
+
+static bool
+is_there(void *arg)
+{
+	return access(arg, R_OK) == 0;
+}
+
+/* Body number n, when it has come; lives as long as the scenario. */
+static const char *
+body_of(const char *dir, int n)
+{
+	const char *head = daemon_path(daemon_printf("%s/%d.head", dir, n));
+	char path[4096];
+
+	(void)snprintf(path, sizeof path, "%s", head);
+	daemon_wait(head, is_there, path, DAEMON_DEADLINE_MS);
+	return daemon_read(daemon_printf("%s/%d.body", dir, n));
+}
+
+/* "EVENT SUBJECT" */
+static const char *
+told(int n)
+{
+	json_t *j = json_loads(body_of("ops", n), 0, NULL);
+	const char *text;
+
+	assert_non_null(j);
+	text = daemon_printf("%s %s", daemon_text(j, "event"),
+	    daemon_text(j, "subject"));
+	json_decref(j);
+	return text;
+}
+
+static void
+expect(int n, const char *event, const char *subject)
+{
+	const char *wanted = daemon_printf("%s %s", event, subject);
+
+	assert_string_equal(told(n), wanted);
+}
+
+static const char *
+remote_at(const char *rev)
+{
+	return daemon_printf("remote@%s", rev);
+}
+
+/* The way docs/events.md shows it, with both secrets. */
+static void
+check_signatures(int count)
+{
+	daemon_sh(
+	    "for n in $(seq %d); do\n"
+	    "S=$(sed -n 's/^X-Edict-Signature: //p' ops/$n.head | tr -d '\\r')\n"
+	    "T=$(echo \"$S\" | sed 's/^t=\\([0-9]*\\),.*/\\1/')\n"
+	    "for key in secret next; do\n"
+	    "M=$({ printf '%%s.' \"$T\"; cat ops/$n.body; } | openssl dgst "
+	    "-sha256 -hmac \"$(cat $key)\" -r | cut -d' ' -f1)\n"
+	    "case \",$S,\" in *\",v1=$M,\"*) ;; *) echo \"$n $S\"; exit 1;; "
+	    "esac; done\n"
+	    "I=$(sed -n 's/^X-Edict-Delivery: //p' ops/$n.head | tr -d '\\r')\n"
+	    "grep -q \"\\\"id\\\":\\\"$I\\\"\" ops/$n.body\n"
+	    "E=$(sed -n 's/^X-Edict-Event: //p' ops/$n.head | tr -d '\\r')\n"
+	    "grep -q \"\\\"event\\\":\\\"$E\\\"\" ops/$n.body\n"
+	    "done",
+	    count);
+}
+
+static const char *
+extra(int level)
+{
+	return daemon_printf("package extra\n\nlevel := %d\n", level);
+}
+
+static void
+change(const char *bundle, const char *what, const char *body)
+{
+	daemon_api("POST", daemon_printf("/bundles/%s/%s", bundle, what), body,
+	    200);
+}
+
+/* An engine that is sent what is assigned, and never takes it. */
+static void
+reject(const char *token, const char *old)
+{
+	for (int i = 0; i < 3; i++) {
+		struct answer a =
+		    daemon_send(&(struct request){ .path = "/bundles/authz",
+			.token = token,
+			.header = "X-Edict-Engine: stubborn",
+			.header2 = daemon_printf("If-None-Match: %s", old) });
+
+		assert_true(a.status == 200 || a.status == 304);
+	}
+}
+
+/* Every kind, each by what really causes it. */
+SCENARIO(events_tell_what_happens)
+{
+	const char *one, *two, *bad, *token, *old;
+	struct answer a;
+
+	(void)daemon_estate(1);
+	one = daemon_commit("one", { "authz/extra.rego", extra(1) });
+	start("/ok", "");
+	expect(1, "published", remote_at(one));
+
+	token = daemon_token("{\"name\":\"us\",\"role\":\"engine\","
+			     "\"clusters\":[\"prod-us\"]}");
+	a = daemon_get("/bundles/authz", token, "X-Edict-Engine: stubborn");
+	assert_int_equal(a.status, 200);
+	old = answer_header(&a, "ETag");
+
+	bad = daemon_commit("breaks <!channel> & \\\"all\\\"",
+	    { "authz/authz.rego", "package authz\n\nlevel := 77\n" });
+	expect(2, "verdict.failed", remote_at(bad));
+	assert_non_null(strstr(body_of("ops", 2), "\"state\":\"failed\""));
+
+	change("authz", "pin",
+	    "{\"clusters\":[\"prod-eu\"],\"reason\":\"<!channel> @all & "
+	    "[x](http://evil)\"}");
+	expect(3, "held", "prod-eu/authz");
+
+	/* The held bundle keeps the root that the other one now has. */
+	(void)daemon_estate(2);
+	two = daemon_commit("moves", { "billing/extra.rego", extra(2) },
+	    { "authz/extra.rego", NULL });
+	daemon_wait_revision("prod-us", "authz", two, DAEMON_DEADLINE_MS);
+	for (int n = 4;; n++)
+		if (strncmp(told(n), "blocked", 7) == 0) {
+			expect(n, "blocked", "prod-eu/billing");
+			break;
+		}
+	daemon_sh("grep -l '\"event\":\"blocked\"' ops/*.body | wc -l | "
+		  "grep -qx 1");
+	change("authz", "resume", "{\"clusters\":[\"prod-eu\"]}");
+	for (int n = 5;; n++)
+		if (strncmp(told(n), "resumed", 7) == 0) {
+			int next = n + 1;
+
+			expect(n, "resumed", "prod-eu/authz");
+			reject(token, old);
+			expect(next, "rejecting", "prod-us/authz");
+			a = daemon_get("/bundles/authz", token, NULL);
+			(void)daemon_send(&(struct request){
+			    .path = "/bundles/authz",
+			    .token = token,
+			    .header = "X-Edict-Engine: stubborn",
+			    .header2 = daemon_printf("If-None-Match: %s",
+				answer_header(&a, "ETag")) });
+			expect(next + 1, "healed", "prod-us/authz");
+			daemon_sh("mv remote.git gone.git");
+			expect(next + 2, "fetch.stale", "remote");
+			daemon_sh("mv gone.git remote.git");
+			expect(next + 3, "fetch.fresh", "remote");
+			check_signatures(next + 3);
+			(void)body_of("chat", next + 3);
+			break;
+		}
+	/* Nothing of what anybody wrote is a mention, a link or markup. */
+	daemon_sh(
+	    "! grep -q '<' chat/*.body; ! grep -qi Signature chat/*.head\n"
+	    "grep -q 'lt;!channel&gt;' chat/2.body\n"
+	    "! grep -q '@all' chat/*.body; ! grep -q '](' chat/*.body\n"
+	    "! grep -q 'http:/' chat/*.body");
+	/* No policies, and nothing secret, in any of them. */
+	daemon_sh("! grep -q 'level\\|package' ops/*.body chat/*.body\n"
+		  "! grep -q \"$(cat secret)\" ops/* chat/* server.log\n"
+		  "! grep -q \"$(cat chat.url)\" server.log");
+	end();
+}
+
+/* One that is down gets everything later, in order, though the server was
+ * restarted; the other has it at once, and engines are served. */
+SCENARIO(who_was_down_misses_nothing)
+{
+	const char *rev[4];
+
+	daemon_write("ops/down", "");
+	rev[0] = daemon_estate(1);
+	start("/ok", "");
+	(void)body_of("chat", 1);
+	for (int i = 1; i < 4; i++) {
+		rev[i] = daemon_estate(1 + i);
+		daemon_wait_revision("prod-eu", "authz", rev[i],
+		    DAEMON_DEADLINE_MS);
+		(void)body_of("chat", i + 1);
+		if (i == 2)
+			daemon_restart();
+	}
+	change("authz", "pin", "{\"clusters\":[\"prod-eu\"],\"reason\":\"r\"}");
+	(void)body_of("chat", 5);
+	daemon_wait_log("event.failed", 0);
+	daemon_kill("pipeline", SIGKILL);
+	daemon_sh("test ! -e ops/1.head; rm ops/down");
+	for (int i = 0; i < 4; i++)
+		expect(i + 1, "published", remote_at(rev[i]));
+	expect(5, "held", "prod-eu/authz");
+	check_signatures(5);
+	daemon_wait_log("event.healed", 0);
+	end();
+}
+
+static bool
+was_dropped(void *arg)
+{
+	const json_t *j = daemon_api("GET", "/audit?kind=delivery", NULL, 200);
+
+	(void)arg;
+	return daemon_at(j, "items.0") != NULL;
+}
+
+/* What cannot be delivered is given up in the end, and that is written down. */
+SCENARIO(giving_up_is_audited)
+{
+	const char *rev = daemon_estate(1);
+	const json_t *j;
+	struct answer a;
+
+	start("/status/500", "    give_up_after: 2s\n    only: [published]\n");
+	(void)told(1);
+	daemon_wait("drop", was_dropped, NULL, DAEMON_DEADLINE_MS);
+	j = daemon_api("GET", "/audit?kind=delivery", NULL, 200);
+	assert_string_equal(daemon_text(j, "items.0.subject"), "ops");
+	assert_int_equal(daemon_number(j, "items.0.detail.events"), 1);
+	assert_non_null(strstr(daemon_text(j, "items.0.detail.error"), "500"));
+	a = daemon_get("/metrics", NULL, NULL);
+	assert_non_null(strstr(a.body,
+	    "edict_event_deliveries_total{result=\"dropped\"} 1"));
+	/* A target that wants only some is told of no others. */
+	change("authz", "pin", "{\"clusters\":[\"prod-eu\"],\"reason\":\"r\"}");
+	(void)body_of("chat", 2);
+	rev = daemon_estate(2);
+	daemon_wait_revision("prod-us", "authz", rev, DAEMON_DEADLINE_MS);
+	daemon_sh("for i in $(seq 400); do grep -q %s ops/*.body && break; "
+		  "sleep 0.1; done; ! grep -l held ops/*.body",
+	    rev);
+	end();
+}
+
+/* Mistakes in the configuration are told at the start. */
+SCENARIO(wrong_targets_are_refused)
+{
+	static const struct {
+		const char *target, *why;
+	} rows[] = {
+		{ "{url: \"https://h/\"}", "secret_files" },
+		{ "{kind: slack}", "needs a url" },
+		{ "{kind: slack, url: \"ftp://h/\"}", "https://" },
+		{ "{kind: slack, url: \"https://u:p@h/\"}", "user" },
+		{ "{kind: slack, url: \"https://h/\", only: [published, sold]}",
+		    "no event \"sold\"" },
+		{ "{kind: slack, url: \"https://h/\", url_file: x}",
+		    "not both" },
+		{ "{kind: mail, url: \"https://h/\"}", "kind" },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct shell s;
+
+		daemon_write("bad.yaml",
+		    daemon_printf("repositories: {r: {url: %s}}\n"
+				  "data_dir: %s\nevents: {one: %s}\n",
+			daemon_path("remote.git"), daemon_path("d"),
+			rows[i].target));
+		s = daemon_try("edict serve -c bad.yaml");
+		assert_int_not_equal(s.status, 0);
+		if (strstr(s.text, rows[i].why) == NULL ||
+		    strstr(s.text, "events.one") == NULL)
+			fail_msg("%s: %s", rows[i].target, s.text);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PLAY(events_tell_what_happens),
+		PLAY(who_was_down_misses_nothing),
+		PLAY(giving_up_is_audited),
+		PLAY(wrong_targets_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
