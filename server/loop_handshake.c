@@ -62,6 +62,22 @@ watch(struct loop *l, struct peer *p)
 		   p->fd, &event) == 0;
 }
 
+static void
+unwatch(struct loop *l, struct peer *p)
+{
+	if (p->watched)
+		(void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, p->fd, NULL);
+	p->watched = false;
+}
+
+/* The request may be held, and watched for itself, in this same turn. */
+void
+loop_handshake_over(struct loop *l, struct peer *p)
+{
+	loop_handshake_end(l, p);
+	unwatch(l, p);
+}
+
 /* After each turn: who got no further waits for more bytes. */
 void
 loop_handshakes_rest(struct loop *l)
@@ -70,10 +86,8 @@ loop_handshakes_rest(struct loop *l)
 
 	while ((p = TAILQ_FIRST(&l->handshakes)) != NULL) {
 		loop_handshake_end(l, p);
-		if (p->used || is_over(p) || !watch(l, p)) {
-			if (p->watched)
-				(void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, p->fd,
-				    NULL);
+		if (is_over(p) || !watch(l, p)) {
+			unwatch(l, p);
 			continue;
 		}
 		p->watched = true;

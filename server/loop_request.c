@@ -122,6 +122,7 @@ request_new(struct loop *l, struct MHD_Connection *connection, const char *url,
 	l->requests++;
 	l->fresh -= p->used ? 0 : 1;
 	p->used = true;
+	loop_handshake_over(l, p);
 	return r;
 }
 

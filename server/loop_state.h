@@ -120,6 +120,8 @@ void loop_expire_peers(struct loop *l, int64_t now);
 /* A connection is there; it ends, or is gone. */
 void loop_handshake_begin(struct loop *l, struct peer *p);
 void loop_handshake_end(struct loop *l, struct peer *p);
+/* It is over: a request comes. */
+void loop_handshake_over(struct loop *l, struct peer *p);
 /* After each turn of the daemon. */
 void loop_handshakes_rest(struct loop *l);
 /* Its socket has something to say. */
