@@ -101,10 +101,17 @@ engines_free(struct engines *t)
 uint64_t
 engines_hash(const struct engines *t, const char *name)
 {
+	return engines_hash_bytes(t, name, strlen(name));
+}
+
+uint64_t
+engines_hash_bytes(const struct engines *t, const void *data, size_t len)
+{
+	const unsigned char *bytes = data;
 	uint64_t h = t->seed;
 
-	for (; *name != '\0'; name++)
-		h = (h ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ bytes[i]) * UINT64_C(0x100000001b3);
 	h = (h ^ (h >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
 	h = (h ^ (h >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
 	return h ^ (h >> 32);

@@ -128,6 +128,8 @@ struct engines *engines_new(size_t engines_max);
 void engines_free(struct engines *t);
 
 uint64_t engines_hash(const struct engines *t, const char *name);
+uint64_t engines_hash_bytes(const struct engines *t, const void *data,
+    size_t len);
 size_t engines_count(const struct engines *t); /* with anonymous rows */
 
 /* May this name an engine? 1 to 63 letters, digits and ._:@/- . */

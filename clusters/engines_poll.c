@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clusters/engines_table.h"
+#include "core/text.h"
 #include "signing/digest.h"
 
 /* Sent twice for nothing: then again after so long, at most. */
@@ -72,9 +73,16 @@ engines_mark(const char *etag)
 bool
 engines_is_name(const char *text)
 {
-	size_t len = strspn(text,
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	    "0123456789._:@/-");
+	static const struct text_set chars = { { ['a' ... 'z'] = true,
+	    ['A' ... 'Z'] = true,
+	    ['0' ... '9'] = true,
+	    ['.'] = true,
+	    ['_'] = true,
+	    [':'] = true,
+	    ['@'] = true,
+	    ['/'] = true,
+	    ['-'] = true } };
+	size_t len = text_span(text, &chars);
 
 	return len > 0 && len < ENGINES_NAME_SIZE && text[len] == '\0';
 }

@@ -28,6 +28,16 @@ text_is_hex(const char *text, size_t len)
 	return strspn(text, "0123456789abcdef") == len && text[len] == '\0';
 }
 
+size_t
+text_span(const char *text, const struct text_set *set)
+{
+	size_t len = 0;
+
+	while (set->has[(unsigned char)text[len]])
+		len++;
+	return len;
+}
+
 bool
 text_path_holds(const char *above, const char *path)
 {

@@ -15,6 +15,14 @@ int text_hex_digit(char c);
 /* Exactly len lower-case hex digits? */
 bool text_is_hex(const char *text, size_t len);
 
+/* Characters by their number; strspn makes such a table of its second argument
+ * at each call. */
+struct text_set {
+	bool has[256];
+};
+/* How many at the beginning are of the set, which has no NUL. */
+size_t text_span(const char *text, const struct text_set *set);
+
 /* Is this path equal to above, or below it, segment by segment? "a" holds "a"
  * and "a/b", not "ab"; "" holds everything. */
 bool text_path_holds(const char *above, const char *path);

@@ -4,12 +4,19 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/text.h"
 #include "signing/digest.h"
 
 /* b64token of RFC 6750. */
-static const char token_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				  "abcdefghijklmnopqrstuvwxyz"
-				  "0123456789-._~+/";
+static const struct text_set token_chars = { { ['a' ... 'z'] = true,
+    ['A' ... 'Z'] = true,
+    ['0' ... '9'] = true,
+    ['-'] = true,
+    ['.'] = true,
+    ['_'] = true,
+    ['~'] = true,
+    ['+'] = true,
+    ['/'] = true } };
 
 enum auth_result
 auth_bearer(char out[AUTH_TOKEN_MAX + 1], const char *header)
@@ -24,7 +31,7 @@ auth_bearer(char out[AUTH_TOKEN_MAX + 1], const char *header)
 		return AUTH_WRONG;
 	token = header + 7;
 	token += strspn(token, " ");
-	len = strspn(token, token_chars);
+	len = text_span(token, &token_chars);
 	pad = strspn(token + len, "=");
 	if (len == 0 || len + pad > AUTH_TOKEN_MAX ||
 	    token[len + pad + strspn(token + len + pad, " \t")] != '\0')
@@ -42,11 +49,13 @@ auth_check(const struct catalog_token **out, const struct catalog *c,
 	char digest[DIGEST_HEX_SIZE];
 	const struct catalog_token *found;
 	enum auth_result result = auth_bearer(token, header);
+	size_t len;
 
 	if (result != AUTH_KNOWN)
 		return result;
-	digest_hex(digest, token, strlen(token));
-	OPENSSL_cleanse(token, sizeof token);
+	len = strlen(token);
+	digest_hex(digest, token, len);
+	OPENSSL_cleanse(token, len);
 	found = catalog_token(c, digest);
 	/* Looking up tells nothing by its time: what is looked up is a hash.
 	 * Compared once more, because a hash table may be clever. */

@@ -73,7 +73,8 @@ engine_read(struct engine *out, const struct request *r,
 {
 	const char *etag = request_header(r, "If-None-Match");
 	const char *name = engine_name(r);
-	char peer[REQUEST_PEER_SIZE];
+	unsigned char address[REQUEST_ADDRESS_MAX];
+	size_t len = request_address(address, r);
 
 	*out = (struct engine){
 		.tracked = !request_is_head(r) &&
@@ -91,8 +92,8 @@ engine_read(struct engine *out, const struct request *r,
 	};
 	if (name == NULL)
 		out->poll.name = r->token != NULL ? r->token->name : "";
-	request_peer(peer, r);
-	out->poll.from = (uint32_t)engines_hash(r->service->engines, peer) | 1;
+	out->poll.from =
+	    (uint32_t)engines_hash_bytes(r->service->engines, address, len) | 1;
 	read_version(out->version, r);
 	out->poll.version = out->version[0] != '\0' ? out->version : NULL;
 	if (etag == NULL || *etag == '\0')

@@ -71,5 +71,9 @@ bool request_is_head(const struct request *r);
  * is one. */
 enum { REQUEST_PEER_SIZE = 64 };
 void request_peer(char out[REQUEST_PEER_SIZE], const struct request *r);
+/* Where it is, as bytes; returns how many. Costs less than the text. */
+enum { REQUEST_ADDRESS_MAX = 16 };
+size_t request_address(unsigned char out[REQUEST_ADDRESS_MAX],
+    const struct request *r);
 
 #endif

@@ -43,12 +43,29 @@ test_path_holds(void **state)
 	assert_true(text_path_holds("", "x"));
 }
 
+static void
+test_span(void **state)
+{
+	static const struct text_set digits = {
+		{ ['0' ... '9'] = true, [0xc3] = true }
+	};
+
+	(void)state;
+	assert_int_equal(text_span("", &digits), 0);
+	assert_int_equal(text_span("a1", &digits), 0);
+	assert_int_equal(text_span("0123456789", &digits), 10);
+	assert_int_equal(text_span("12/", &digits), 2);
+	assert_int_equal(text_span("12:", &digits), 2);
+	assert_int_equal(text_span("1\xc3\x84", &digits), 2);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ends_with),
 		cmocka_unit_test(test_is_hex),
+		cmocka_unit_test(test_span),
 		cmocka_unit_test(test_path_holds),
 	};
 
