@@ -1,15 +1,11 @@
 #include "server/key_watch.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "clusters/payload.h"
-#include "clusters/store_key.h"
 #include "core/file.h"
 #include "core/mem.h"
-#include "signing/key.h"
 
 enum { WATCH_EVENTS_SIZE = 4096 };
 
@@ -56,38 +52,4 @@ key_watch_changed(int fd)
 			at += (ssize_t)(sizeof v + v.len);
 		}
 	return changed;
-}
-
-static enum err_code
-retire_one(const char *dir, const json_t *row, struct err *e)
-{
-	const char *id = payload_text(row, "id");
-	enum err_code code;
-	struct err why;
-
-	if (payload_text(row, "retired_at") == NULL ||
-	    !json_is_true(json_object_get(row, "present")))
-		return ERR_OK;
-	code = key_ring_retire(dir, id, &why);
-	/* Taken away meanwhile: it signs nothing either. */
-	return code == ERR_OK || code == ERR_NOT_FOUND
-	    ? ERR_OK
-	    : err_set(e, code, "%s", why.text);
-}
-
-enum err_code
-key_watch_retire(const char *data_dir, struct err *e)
-{
-	AUTO_STR dir = file_path(data_dir, "keys");
-	AUTO_JSON keys = NULL;
-	struct store *opened = NULL;
-	size_t i;
-	json_t *row;
-
-	TRY(store_open_read(&opened, data_dir, e));
-	AUTO(store, s) = opened;
-	TRY(store_view_keys(s, &keys, e));
-	json_array_foreach(keys, i, row)
-		TRY(retire_one(dir, row, e));
-	return ERR_OK;
 }

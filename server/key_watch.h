@@ -16,8 +16,4 @@ enum err_code key_watch_open(int *fd, const char *data_dir, struct err *e)
  * made the default? */
 bool key_watch_changed(int fd);
 
-/* Writes down beside the keys which of them the database says are retired. In
- * the keeper's process, before it reads them. */
-enum err_code key_watch_retire(const char *data_dir, struct err *e) MUST_CHECK;
-
 #endif

@@ -16,10 +16,14 @@
 
 /* What is counted of each key. */
 struct usage {
+	const struct request *request;
 	struct store *store;
-	const struct tally *tally;
-	json_t *keys;  /* {"id": {…}}: what is answered */
-	json_t *marks; /* the key of a mark's artifact, asked for once */
+	const struct tally_index *index;
+	int64_t silent_before_ms;
+	json_t *keys;       /* {"id": {…}}: what is answered */
+	json_t *marks;      /* the key of a mark's artifact, asked for once */
+	enum err_code code; /* of what went wrong while counting */
+	struct err e;
 };
 
 /* ---- what depends on a key ---- */
@@ -31,23 +35,21 @@ key_of_id(const struct usage *u, const char *id)
 }
 
 /* The key that signed what has this mark; NULL: not known here. */
-static enum err_code
-key_of_mark(struct usage *u, const struct engines_mark *mark, json_t **out,
-    struct err *e)
+static json_t *
+key_of_mark(struct usage *u, const struct engines_mark *mark)
 {
 	char text[ENGINES_MARK_TEXT];
 	AUTO_JSON rows = NULL;
 	const char *id;
 
 	engines_mark_text(text, mark);
-	if (json_object_get(u->marks, text) == NULL) {
-		TRY(store_view_artifact(u->store, text, &rows, e));
+	if (json_object_get(u->marks, text) == NULL && u->code == ERR_OK) {
+		u->code = store_view_artifact(u->store, text, &rows, &u->e);
 		id = payload_text(json_array_get(rows, 0), "key");
 		(void)json_object_set_new(u->marks, text,
 		    id != NULL ? json_string(id) : json_null());
 	}
-	*out = key_of_id(u, payload_text(u->marks, text));
-	return ERR_OK;
+	return key_of_id(u, payload_text(u->marks, text));
 }
 
 static void
@@ -59,41 +61,55 @@ add_number(json_t *object, const char *name, size_t n)
 	    json_integer(before + (json_int_t)n));
 }
 
+/* Keys that one engine needs, each once. */
+struct needs {
+	json_t *keys[ENGINES_BUNDLES_MAX];
+	size_t count;
+};
+
 static void
-count(json_t *key, const char *what, size_t n)
+need(struct needs *n, json_t *key)
 {
-	if (key != NULL && n > 0)
-		add_number(json_object_get(key, "engines"), what, n);
+	size_t i = 0;
+
+	while (i < n->count && n->keys[i] != key)
+		i++;
+	if (key != NULL && i == n->count && i < ENGINES_BUNDLES_MAX)
+		n->keys[n->count++] = key;
 }
 
-/* Running: what an engine activated last. Assigned: what it would be sent.
- * Unnamed: credentials whose polls carry no engine's name. */
-static enum err_code
-count_place(struct usage *u, const struct tally_place *p, struct err *e)
+static void
+count(const struct needs *n, const char *what)
 {
-	size_t named = 0;
-	json_t *key;
+	for (size_t i = 0; i < n->count; i++)
+		add_number(json_object_get(n->keys[i], "engines"), what, 1);
+}
 
-	for (size_t i = 0; i < p->run_count; i++) {
-		TRY(key_of_mark(u, &p->runs[i].mark, &key, e));
-		count(key, "running", p->runs[i].engines);
+/* Running: what it activated last. Assigned: what it would be sent. Unnamed: a
+ * credential whose polls carry no engine's name. */
+static void
+count_engine(const struct engines_view *v, void *arg)
+{
+	struct usage *u = arg;
+	bool anonymous = (v->engine->flags & ENGINES_ANONYMOUS) != 0;
+	struct needs running = { 0 };
+	struct needs assigned = { 0 };
+
+	if (!anonymous && v->engine->seen_ms < u->silent_before_ms)
+		return;
+	for (size_t i = 0; i < v->bundle_count; i++) {
+		const struct engines_bundle *b = v->bundles[i];
+		const struct catalog_entry *entry =
+		    tally_index_find(u->index, v->engine->cluster, b->bundle);
+
+		if (entry == NULL || !sight_cluster(u->request, entry->cluster))
+			continue;
+		if (!anonymous && (b->flags & ENGINES_ACKED) != 0)
+			need(&running, key_of_mark(u, &b->acked));
+		need(&assigned, key_of_mark(u, &entry->mark));
 	}
-	for (int i = 0; i < ENGINES_STATES; i++)
-		if (i != ENGINES_STATE_SILENT)
-			named += p->states[i];
-	TRY(key_of_mark(u, &p->entry->mark, &key, e));
-	count(key, "assigned", named);
-	count(key, "unnamed", p->credentials);
-	return ERR_OK;
-}
-
-static enum err_code
-count_engines(struct usage *u, const struct request *r, struct err *e)
-{
-	for (size_t i = 0; i < u->tally->count; i++)
-		if (sight_cluster(r, u->tally->places[i].entry->cluster))
-			TRY(count_place(u, &u->tally->places[i], e));
-	return ERR_OK;
+	count(&running, "running");
+	count(&assigned, anonymous ? "unnamed" : "assigned");
 }
 
 static const char *
@@ -174,27 +190,23 @@ read_keys(struct usage *u, struct err *e)
 }
 
 static enum err_code
-read_usage(struct usage *u, const struct request *r, struct err *e)
+read_usage(struct usage *u, struct err *e)
 {
+	const struct request *r = u->request;
+	AUTO(tally_index, index) =
+	    tally_index_new(r->service->engines, loop_catalog(r->loop));
+
 	TRY(loop_store(&u->store, r->loop, e));
 	TRY(read_keys(u, e));
 	TRY(add_clusters(u, r, e));
 	TRY(add_wanted(u, e));
-	return count_engines(u, r, e);
-}
-
-/* *u is to be cleared in any case, and lives no longer than the request. */
-static enum err_code
-use_tally(struct usage *u, const struct request *r, struct err *e)
-{
-	AUTO(tally, t) = tally_new(r->service->engines, loop_catalog(r->loop),
-	    clock_now_ms(), r->service->conf->engines.silent_after * 1000);
-	enum err_code code;
-
-	u->tally = t;
-	code = read_usage(u, r, e);
-	u->tally = NULL;
-	return code;
+	u->index = index;
+	u->silent_before_ms =
+	    clock_now_ms() - r->service->conf->engines.silent_after * 1000;
+	engines_each(r->service->engines, count_engine, u);
+	u->index = NULL;
+	return u->code == ERR_OK ? ERR_OK
+				 : err_set(e, u->code, "%s", u->e.text);
 }
 
 static void
@@ -209,10 +221,10 @@ usage_clear(struct usage *u)
 void
 keys_api_list(struct request *r)
 {
-	struct usage u = { 0 };
+	struct usage u = { .request = r };
 	struct err e = { 0 };
 	json_t *body = NULL;
-	enum err_code code = use_tally(&u, r, &e);
+	enum err_code code = read_usage(&u, &e);
 
 	if (code == ERR_OK) {
 		json_t *items = json_array();
@@ -237,18 +249,22 @@ is_forced(const struct request *r)
 	return json_is_true(json_object_get(body, "force"));
 }
 
-/* Engines that a new key would not reach are found here: the ledger does not
- * see them. */
+/* Engines that run what it signed are known here and not to the ledger, which
+ * knows of clusters, and says so itself. */
 static enum err_code
 check_engines(const struct request *r, const char *id, struct err *e)
 {
-	struct usage u = { 0 };
-	enum err_code code = use_tally(&u, r, e);
-	json_int_t running = json_integer_value(json_object_get(
-	    json_object_get(key_of_id(&u, id), "engines"), "running"));
+	struct usage u = { .request = r };
+	enum err_code code = read_usage(&u, e);
+	const json_t *key = key_of_id(&u, id);
+	json_int_t running =
+	    json_integer_value(json_object_get(json_object_get(key, "engines"),
+		"running"));
+	bool refused = json_array_size(json_object_get(key, "clusters")) > 0 ||
+	    payload_text(key, "retired_at") != NULL;
 
 	usage_clear(&u);
-	if (code != ERR_OK || running == 0 || is_forced(r))
+	if (code != ERR_OK || running == 0 || refused || is_forced(r))
 		return code;
 	return err_set(e, ERR_CONFLICT,
 	    "key %s is still needed: %" JSON_INTEGER_FORMAT

@@ -225,6 +225,42 @@ note_keys(const struct conf *c, struct err *e)
 	return code;
 }
 
+static enum err_code
+retire_one(const char *dir, const json_t *row, struct err *e)
+{
+	const char *id = payload_text(row, "id");
+	enum err_code code;
+	struct err why;
+
+	if (payload_text(row, "retired_at") == NULL ||
+	    !json_is_true(json_object_get(row, "present")))
+		return ERR_OK;
+	code = key_ring_retire(dir, id, &why);
+	/* Taken away meanwhile: it signs nothing either. */
+	return code == ERR_OK || code == ERR_NOT_FOUND
+	    ? ERR_OK
+	    : err_set(e, code, "%s", why.text);
+}
+
+/* What the database says of retired keys is written down beside them, for the
+ * keeper; while it runs, the pipeline tells it. */
+static enum err_code
+retire_keys(const struct conf *c, struct err *e)
+{
+	AUTO_STR dir = file_path(c->data_dir, "keys");
+	AUTO_JSON keys = NULL;
+	struct store *opened = NULL;
+	size_t i;
+	json_t *row;
+
+	TRY(store_open(&opened, c->data_dir, e));
+	AUTO(store, s) = opened;
+	TRY(store_view_keys(s, &keys, e));
+	json_array_foreach(keys, i, row)
+		TRY(retire_one(dir, row, e));
+	return ERR_OK;
+}
+
 /* The process that reads it has nobody to tell that it is no secret. */
 static enum err_code
 check_tls_key(const struct conf *c, struct err *e)
@@ -252,6 +288,7 @@ prepare_all(const struct conf *c, struct err *e)
 	TRY(make_folders(c, e));
 	TRY(prepare_keys(c, e));
 	TRY(store_prepare(c->data_dir, e));
+	TRY(retire_keys(c, e));
 	return note_keys(c, e);
 }
 

@@ -92,13 +92,7 @@ static int
 run_keeper(struct supervisor *sv)
 {
 	AUTO_STR keys = file_path(sv->conf->data_dir, "keys");
-	struct err e = { 0 };
 
-	/* Without it a retired key would sign again: rather none at all. */
-	if (key_watch_retire(sv->conf->data_dir, &e) != ERR_OK) {
-		log_error("keeper.failed", "reason=\"%s\"", e.text);
-		return 1;
-	}
 	return keeper_main(keys, sv->pairs[PIPELINE_KEEPER][1],
 	    sv->conf->gate.sandbox == SANDBOX_BEST_EFFORT);
 }
