@@ -179,6 +179,8 @@ struct engine *engine_start(const char *cluster, enum engine_mode mode);
  * bundles; other is the URL of a service of that name, or NULL. */
 struct engine *engine_start_as(const char *name, const char *cluster,
     enum engine_mode mode, const char *other, const char *more);
+/* With this file, a path. */
+struct engine *engine_start_with(const char *name, const char *config);
 void engine_stop(struct engine *e);
 /* A decision as JSON text ("true", "3", "{\"a\":1}"), "undefined" without one.
  * path is "authz/level"; input may be NULL. */

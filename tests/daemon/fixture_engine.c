@@ -61,12 +61,17 @@ struct engine *
 engine_start_as(const char *name, const char *cluster, enum engine_mode mode,
     const char *other, const char *more)
 {
+	return engine_start_with(name,
+	    write_config(cluster, mode, other, more, scene.engine_count));
+}
+
+struct engine *
+engine_start_with(const char *name, const char *config)
+{
 	const char *const env[] = { daemon_printf("HOSTNAME=%s", name), NULL };
 	struct engine *e = &scene.engines[scene.engine_count];
-	const char *config;
 
 	assert_true(scene.engine_count < ENGINES_MAX);
-	config = write_config(cluster, mode, other, more, scene.engine_count);
 	e->port = daemon_free_port();
 	e->log = daemon_path(daemon_printf("opa-%zu.log", scene.engine_count));
 	const char *argv[] = { engine_opa(), "run", "--server", "-c", config,
