@@ -18,6 +18,17 @@ static const struct cli_option log_options[] = {
 	{ 0 },
 };
 
+/* How it came to run there; "" when it follows. */
+static const char *
+manner(const json_t *place)
+{
+	const char *mode = table_string(place, "mode");
+
+	if (json_is_true(json_object_get(place, "forced")))
+		return " (forced)";
+	return mode != NULL && strcmp(mode, "held") == 0 ? " (held)" : "";
+}
+
 /* "runs in prod-eu:authz, prod-us:authz (held)", or that and how many more. */
 static void
 note_places(struct table *t, const json_t *commit)
@@ -31,12 +42,10 @@ note_places(struct table *t, const json_t *commit)
 	buf_init(&b, 4096);
 	for (size_t i = 0; i < count && i < LOG_PLACES; i++) {
 		const json_t *r = json_array_get(list, i);
-		const char *mode = table_string(r, "mode");
-		bool held = mode != NULL && strcmp(mode, "held") == 0;
 
 		buf_printf(&b, "%s%s:%s%s", i > 0 ? ", " : "",
 		    table_string(r, "cluster"), table_string(r, "bundle"),
-		    held ? " (held)" : "");
+		    manner(r));
 	}
 	if (count > LOG_PLACES)
 		buf_printf(&b, " and %zu more", count - LOG_PLACES);

@@ -284,6 +284,8 @@ SCENARIO(forced)
 	    "forced")));
 	assert_true(runs_forced(bad));
 	assert_non_null(strstr(daemon_sh("edict status"), "forced"));
+	assert_non_null(strstr(daemon_sh("edict log"),
+	    "default:main (forced)"));
 	assert_non_null(strstr(daemon_sh("edict audit"), "force"));
 	daemon_restart();
 	daemon_wait_served(bad);

@@ -224,6 +224,13 @@ test_selected(void **state)
 	json_decref(body);
 	assert_assigned(&w, "west", "authz", "1 held 3");
 	assert_assigned(&w, "east", "authz", "2 following 2");
+	/* All are all of theirs, and to name another is to name none. */
+	assert_int_equal(act_as(in, "{'action':'resume'}", NULL), ERR_OK);
+	assert_assigned(&w, "west", "authz", "2 following 4");
+	assert_assigned(&w, "east", "authz", "2 following 2");
+	assert_int_equal(act_as(in, "{" TO_FIRST ",'clusters':['east']}", NULL),
+	    ERR_NOT_FOUND);
+	assert_string_equal(w.e.text, "cluster east has none of these bundles");
 	/* What is out of reach looks like what is not there. */
 	assert_int_equal(act_as(out, "{" TO_FIRST ",'selector':'env=test'}",
 			     NULL),
@@ -502,14 +509,14 @@ test_force_what_is_built(void **state)
 	(void)state;
 	world_pass(&w, 1, 'a');
 	world_pass(&w, 2, 'b');
-	world_verdict(&w, "policies", 3, "failed");
+	/* Asked for while nothing was known of it, and not to be forced. */
 	assert_int_equal(act_as(NULL,
-			     "{'action':'rollback','to':'abc00004',"
+			     "{'action':'rollback','to':'abc00003',"
 			     "'reason':'x','bundle':'authz'}",
 			     &body),
 	    ERR_OK);
 	json_decref(body);
-	/* Another's operation, and none at all. */
+	world_verdict(&w, "policies", 3, "failed");
 	assert_int_equal(world_run(&w, ledger_publish, forced_publication(1),
 			     NULL),
 	    ERR_CONFLICT);
