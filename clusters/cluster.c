@@ -2,11 +2,10 @@
 
 #include <string.h>
 
-#include "clusters/cluster_key.h"
+#include "clusters/cluster_operation.h"
 #include "clusters/cluster_set.h"
 #include "clusters/payload.h"
-#include "clusters/store_variant.h"
-#include "clusters/view.h"
+#include "clusters/store_set.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/spec.h"
@@ -20,6 +19,7 @@ struct publication {
 	const json_t *bundles, *clusters;
 	int64_t line, depth; /* of the commit */
 	bool newest; /* the newest passing one of the line now followed */
+	bool trial;  /* to see what would be: nothing of it is logged */
 	int64_t now_ms;
 };
 
@@ -303,12 +303,13 @@ put_clusters(struct store *s, const struct publication *p, struct err *e)
 }
 
 static enum err_code
-follow_cluster(struct store *s, const char *cluster,
+follow_cluster(struct store *s, const char *cluster, bool trial,
     const struct assign_who *who, json_t *assigned, struct err *e)
 {
 	struct cluster_set set = { 0 };
 	enum err_code code = cluster_set_load(&set, s, cluster, e);
 
+	set.trial = trial;
 	if (code == ERR_OK)
 		code = cluster_set_follow(&set, s, who, e);
 	if (code == ERR_OK)
@@ -327,139 +328,21 @@ follow_all(struct store *s, const struct publication *p, json_t *assigned,
 
 	TRY(store_clusters_touched(s, p->repository, &touched, e));
 	for (size_t i = 0; i < touched.count && code == ERR_OK; i++)
-		code = follow_cluster(s, touched.names[i], &who, assigned, e);
+		code = follow_cluster(s, touched.names[i], p->trial, &who,
+		    assigned, e);
 	store_names_clear(&touched);
-	return code;
-}
-
-static enum err_code
-end_operation(struct store *s, const struct publication *p,
-    const struct store_operation_full *o, const struct cluster_change *c,
-    enum err_code how, const struct err *why, struct err *e)
-{
-	json_t *error = NULL;
-	json_t *assignments = NULL;
-	enum err_code code = ERR_OK;
-
-	if (how != ERR_OK)
-		error = json_pack("{s:s, s:s}", "code", err_name(how),
-		    "message", why->text);
-	else
-		code = cluster_assignments(s, c, &assignments, e);
-	if (code == ERR_OK)
-		code = store_progress_operation(s, o->op.id,
-		    &(struct store_progress){
-			.state = how == ERR_OK ? "done" : "failed",
-			.resolved = p->commit,
-			.error = error,
-			.assignments = assignments,
-			.finished_ms = p->now_ms,
-		    },
-		    e);
-	json_decref(error);
-	json_decref(assignments);
-	return code;
-}
-
-/* The operator's trouble ends the operation; any other undoes it all. */
-static bool
-is_refusal(enum err_code code)
-{
-	return code == ERR_NOT_FOUND || code == ERR_CONFLICT ||
-	    code == ERR_INVALID;
-}
-
-/* All clusters or none, and the publication stands either way. after_event 0:
- * nobody knows when it was asked for. */
-static enum err_code
-try_rollback(struct store *s, const struct cluster_change *c,
-    int64_t after_event, const char *commit, struct err *e)
-{
-	char content[STORE_DIGEST_SIZE];
-	enum err_code code;
-	struct err undone;
-	size_t i;
-	json_t *name;
-
-	json_array_foreach(c->bundles, i, name)
-		TRY(store_revision_content(s, json_string_value(name), commit,
-		    content, e));
-	if (after_event != 0)
-		TRY(cluster_check_undecided(s, c, after_event, e));
-	TRY(store_savepoint(s, e));
-	code = cluster_rollback(s, c, commit, e);
-	if (code == ERR_OK)
-		return store_savepoint_keep(s, e);
-	if (store_savepoint_undo(s, &undone) != ERR_OK) {
-		*e = undone;
-		return undone.code;
-	}
-	return code;
-}
-
-static enum err_code
-run_operation(struct store *s, const struct publication *p,
-    const struct store_operation_full *o, struct err *e)
-{
-	AUTO_JSON one = json_pack("[s]", o->op.bundle);
-	struct cluster_change c = {
-		.bundles = o->bundles != NULL ? o->bundles : one,
-		.clusters = o->clusters,
-		.expect = o->expect,
-		.until_next = o->until_next,
-		.force = o->op.forced,
-		.who = { o->who, p->now_ms, o->reason },
-		.peer = "",
-	};
-	struct err why = { 0 };
-	enum err_code code;
-	bool ready;
-
-	if (strcmp(o->repository, p->repository) != 0)
-		return err_set(e, ERR_INVALID,
-		    "operation %lld is one of repository %s",
-		    (long long)o->op.id, o->repository);
-	if (strcmp(o->op.kind, "rollback") != 0 ||
-	    (strcmp(o->op.state, "pending") != 0 &&
-		strcmp(o->op.state, "running") != 0))
-		return ERR_OK; /* another kind, or sent twice */
-	code = cluster_key_ready(s, &c, p->commit, &ready, &why);
-	if (code == ERR_OK && !ready)
-		return store_operation_unsigned(s, o->op.id, p->commit, e);
-	if (code == ERR_OK)
-		code = try_rollback(s, &c, o->after_event, p->commit, &why);
-	if (code != ERR_OK && !is_refusal(code))
-		return err_set(e, code, "%s", why.text);
-	return end_operation(s, p, o, &c, code, &why, e);
-}
-
-enum err_code
-cluster_operation(struct store *s, int64_t id, int64_t now_ms, struct err *e)
-{
-	struct publication p = { .operation = id, .now_ms = now_ms };
-	struct store_operation_full o;
-	enum err_code code;
-
-	TRY(store_get_operation(s, id, &o, e));
-	p.repository = o.repository;
-	p.commit = o.op.resolved;
-	code = run_operation(s, &p, &o, e);
-	store_operation_full_clear(&o);
 	return code;
 }
 
 static enum err_code
 finish_operation(struct store *s, const struct publication *p, struct err *e)
 {
-	struct store_operation_full o;
-	enum err_code code;
-
 	if (p->operation == 0)
 		return ERR_OK;
-	TRY(store_get_operation(s, p->operation, &o, e));
-	code = run_operation(s, p, &o, e);
-	store_operation_full_clear(&o);
-	return code;
+	return cluster_run_operation(s, p->operation,
+	    &(struct cluster_run){ p->repository, p->commit, p->now_ms,
+		p->trial },
+	    e);
 }
 
 static enum err_code
@@ -534,20 +417,50 @@ publish(struct store *s, struct publication *p, json_t *assigned, struct err *e)
 	return audit_publication(s, p, assigned, e);
 }
 
+static enum err_code
+run_publication(struct store *s, const json_t *payload, bool trial,
+    json_t **assigned, struct err *e)
+{
+	struct publication p = { .now_ms = clock_now_ms(), .trial = trial };
+	AUTO_JSON list = json_array();
+
+	TRY(read_publication(&p, payload, e));
+	TRY(publish(s, &p, list, e));
+	*assigned = STEAL(list);
+	return ERR_OK;
+}
+
 enum err_code
 cluster_publish(struct store *s, const json_t *payload, json_t **reply,
     struct err *e)
 {
-	struct publication p = { .now_ms = clock_now_ms() };
-	json_t *assigned;
-	enum err_code code;
+	json_t *assigned = NULL;
 
-	TRY(read_publication(&p, payload, e));
-	assigned = json_array();
-	code = publish(s, &p, assigned, e);
-	if (code != ERR_OK)
-		json_decref(assigned);
-	else
-		*reply = json_pack("{s:o}", "assigned", assigned);
+	TRY(run_publication(s, payload, false, &assigned, e));
+	*reply = json_pack("{s:o}", "assigned", assigned);
+	return ERR_OK;
+}
+
+enum err_code
+cluster_publish_trial(struct store *s, const json_t *payload, struct err *e)
+{
+	AUTO_JSON assigned = NULL;
+
+	return run_publication(s, payload, true, &assigned, e);
+}
+
+enum err_code
+cluster_follow_waiting(struct store *s, int64_t now_ms, struct err *e)
+{
+	struct assign_who who = { "pipeline", now_ms, NULL };
+	AUTO_JSON assigned = json_array();
+	struct store_names waiting = { 0 };
+	enum err_code code = ERR_OK;
+
+	TRY(store_clusters_waiting(s, &waiting, e));
+	for (size_t i = 0; i < waiting.count && code == ERR_OK; i++)
+		code = follow_cluster(s, waiting.names[i], false, &who,
+		    assigned, e);
+	store_names_clear(&waiting);
 	return code;
 }

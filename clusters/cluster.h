@@ -29,6 +29,16 @@ enum err_code cluster_publish(struct store *s, const json_t *payload,
 enum err_code cluster_operation(struct store *s, int64_t id, int64_t now_ms,
     struct err *e) MUST_CHECK;
 
+/* What that would do, to be undone: the sets of bundles that are not known to
+ * load are wanted afterwards (clusters/store_set.h). */
+enum err_code cluster_publish_trial(struct store *s, const json_t *payload,
+    struct err *e) MUST_CHECK;
+
+/* Something that bundles wait for has come: all that is blocked, or not
+ * assigned yet, is looked at again. */
+enum err_code cluster_follow_waiting(struct store *s, int64_t now_ms,
+    struct err *e) MUST_CHECK;
+
 /* What an operator wants of some bundles, all of one repository, in some
  * clusters. */
 struct cluster_change {
@@ -57,7 +67,8 @@ enum err_code cluster_check_change(struct store *s,
 
 /* All clusters or none, and in each all bundles at once. rollback: the bundles'
  * revisions at this commit; NOT_FOUND when one is not stored, CONFLICT when the
- * commit did not pass and force is not set. */
+ * commit did not pass and force is not set; UNAVAILABLE while nobody knows
+ * whether a set that it makes loads together. */
 enum err_code cluster_rollback(struct store *s, const struct cluster_change *c,
     const char *commit, struct err *e) MUST_CHECK;
 enum err_code cluster_pin(struct store *s, const struct cluster_change *c,

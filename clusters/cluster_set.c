@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clusters/cluster_key.h"
+#include "clusters/cluster_settle.h"
 #include "clusters/store_removed.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -32,21 +33,13 @@ cluster_set_load(struct cluster_set *out, struct store *s, const char *cluster,
 	return ERR_OK;
 }
 
-static void
-forget_roots(struct cluster_member *m)
-{
-	json_decref(m->roots);
-	m->roots = NULL;
-	mem_free(STEAL(m->root_texts));
-}
-
 void
 cluster_set_clear(struct cluster_set *set)
 {
 	for (size_t i = 0; i < set->count; i++) {
 		assignment_clear(&set->members[i].old);
 		assignment_clear(&set->members[i].now);
-		forget_roots(&set->members[i]);
+		cluster_member_forget_roots(&set->members[i]);
 	}
 	mem_free(set->members);
 	*set = (struct cluster_set){ 0 };
@@ -227,121 +220,6 @@ begin_member(struct store *s, struct cluster_set *set, const char *bundle,
 	return ERR_OK;
 }
 
-static enum err_code
-load_roots(struct store *s, struct cluster_member *m, struct err *e)
-{
-	size_t i;
-	json_t *root;
-
-	if (m->roots != NULL)
-		return ERR_OK;
-	TRY(store_content_roots(s, m->now.bundle, m->now.content, &m->roots,
-	    e));
-	m->root_texts =
-	    mem_array(json_array_size(m->roots), sizeof *m->root_texts);
-	json_array_foreach(m->roots, i, root) {
-		const char *text = json_string_value(root);
-
-		if (text == NULL)
-			return err_set(e, ERR_CORRUPT,
-			    "bundle %s: its stored roots are not texts",
-			    m->now.bundle);
-		m->root_texts[i] = text;
-	}
-	return ERR_OK;
-}
-
-static bool
-any_moved(const struct cluster_set *set)
-{
-	for (size_t i = 0; i < set->count; i++)
-		if (set->members[i].step == ASSIGN_MOVED)
-			return true;
-	return false;
-}
-
-/* The first two members that cannot be loaded together. */
-static enum err_code
-find_clash(struct store *s, struct cluster_set *set, bool *found,
-    struct assign_clash *out, struct err *e)
-{
-	struct assign_member *view;
-	enum err_code code = ERR_OK;
-
-	if (!any_moved(set))
-		return ERR_OK;
-	view = mem_array(set->count, sizeof *view);
-	for (size_t i = 0; i < set->count && code == ERR_OK; i++) {
-		struct cluster_member *m = &set->members[i];
-
-		view[i].bundle = m->now.bundle;
-		if (m->absent)
-			continue; /* no roots: no clash */
-		code = load_roots(s, m, e);
-		if (code != ERR_OK)
-			break;
-		view[i].roots = m->root_texts;
-		view[i].count = json_array_size(m->roots);
-		view[i].moved = m->step == ASSIGN_MOVED;
-	}
-	if (code == ERR_OK)
-		*found = assign_clashes(view, set->count, out);
-	mem_free(view);
-	return code;
-}
-
-/* Puts a member back to where it was, with the reason. */
-static void
-take_back(struct cluster_set *set, size_t i, size_t other, const char *root,
-    const char *other_root)
-{
-	struct cluster_member *m = &set->members[i];
-	AUTO_STR why = mem_printf(
-	    "commit %s: its root \"%s\" overlaps root \"%s\" of bundle %s in "
-	    "cluster %s",
-	    m->now.current_with, root, other_root,
-	    set->members[other].now.bundle, set->cluster);
-	struct assign_who who = { m->now.by, m->now.at_ms, m->now.reason };
-	struct assignment now;
-
-	if (!set->trial)
-		log_warn("assign.blocked", "cluster=%s bundle=%s reason=%s",
-		    set->cluster, m->now.bundle, why);
-	forget_roots(m);
-	m->step = ASSIGN_SAME;
-	if (m->event == ASSIGN_BEGIN) {
-		m->absent = true;
-		return;
-	}
-	assignment_copy(&now, &m->old);
-	if (m->event == ASSIGN_RESUME)
-		(void)assign_resume(&now, NULL, &who);
-	assign_block(&now, why);
-	assignment_clear(&m->now);
-	m->now = now;
-}
-
-/* Ends: each round takes one move back. */
-enum err_code
-cluster_set_settle(struct cluster_set *set, struct store *s, struct err *e)
-{
-	TRY(cluster_key_fit(set, s, false, e));
-	for (;;) {
-		struct assign_clash c;
-		bool found = false;
-
-		TRY(find_clash(s, set, &found, &c, e));
-		if (!found)
-			return ERR_OK;
-		if (set->members[c.second].step == ASSIGN_MOVED)
-			take_back(set, c.second, c.first, c.second_root,
-			    c.first_root);
-		else
-			take_back(set, c.first, c.second, c.first_root,
-			    c.second_root);
-	}
-}
-
 enum err_code
 cluster_set_follow(struct cluster_set *set, struct store *s,
     const struct assign_who *who, struct err *e)
@@ -409,23 +287,6 @@ cluster_set_rollback(struct cluster_set *set, const char *bundle,
 	return ERR_OK;
 }
 
-enum err_code
-cluster_set_check(struct cluster_set *set, struct store *s, struct err *e)
-{
-	struct assign_clash c;
-	bool found = false;
-
-	TRY(cluster_key_fit(set, s, true, e));
-	TRY(find_clash(s, set, &found, &c, e));
-	if (!found)
-		return ERR_OK;
-	return err_set(e, ERR_CONFLICT,
-	    "cluster %s: root \"%s\" of bundle %s and root \"%s\" of bundle %s "
-	    "overlap; engines cannot load both",
-	    set->cluster, c.first_root, set->members[c.first].now.bundle,
-	    c.second_root, set->members[c.second].now.bundle);
-}
-
 static bool
 texts_equal(const char *a, const char *b)
 {
@@ -460,7 +321,7 @@ event_kind(const struct cluster_member *m)
 
 static enum err_code
 audit_member(struct store *s, const struct cluster_member *m, const char *peer,
-    struct err *e)
+    bool unchecked, struct err *e)
 {
 	const struct assignment *a = &m->now;
 	AUTO_STR subject = mem_printf("%s/%s", a->cluster, a->bundle);
@@ -471,8 +332,11 @@ audit_member(struct store *s, const struct cluster_member *m, const char *peer,
 	    "reason", a->reason);
 	struct store_event event = { a->by, peer, event_kind(m), subject,
 		detail };
-	enum err_code code = store_add_event(s, &event, e);
+	enum err_code code;
 
+	if (unchecked)
+		json_object_set_new(detail, "unchecked", json_true());
+	code = store_add_event(s, &event, e);
 	json_decref(detail);
 	return code;
 }
@@ -481,6 +345,7 @@ enum err_code
 cluster_set_save(const struct cluster_set *set, struct store *s,
     const char *peer, json_t *assigned, struct err *e)
 {
+	TRY(cluster_set_give(set, s, e));
 	for (size_t i = 0; i < set->count; i++) {
 		const struct cluster_member *m = &set->members[i];
 		const struct assignment *a = &m->now;
@@ -490,7 +355,7 @@ cluster_set_save(const struct cluster_set *set, struct store *s,
 		TRY(store_put_assignment(s, a, e));
 		if (a->serial == m->old.serial)
 			continue;
-		TRY(audit_member(s, m, peer, e));
+		TRY(audit_member(s, m, peer, set->unchecked, e));
 		json_array_append_new(assigned,
 		    json_pack("{s:s, s:s, s:s, s:I}", "cluster", a->cluster,
 			"bundle", a->bundle, "revision", a->revision, "serial",

@@ -21,7 +21,8 @@ struct cluster_set {
 	char cluster[STORE_NAME_SIZE];
 	struct cluster_member *members; /* sorted by bundle, new ones last */
 	size_t count;
-	bool trial; /* to see what would be: nothing of it is logged */
+	bool trial;     /* to see what would be: nothing of it is logged */
+	bool unchecked; /* it moves though the engine could not be asked */
 };
 
 enum err_code cluster_set_load(struct cluster_set *out, struct store *s,

@@ -6,6 +6,8 @@
 
 #include "clusters/ledger_message.h"
 #include "clusters/reserve.h"
+#include "clusters/store_set.h"
+#include "core/clock.h"
 #include "core/confine.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -32,12 +34,15 @@ static const struct ledger_row pipeline_rows[] = {
 	{ LEDGER_TARGETS, ledger_targets, false },
 	{ LEDGER_DELIVERY, ledger_delivery, false },
 	{ LEDGER_ALARMS, ledger_alarms, false },
+	{ LEDGER_SETS, ledger_sets, false },
+	{ LEDGER_SET, ledger_set, true },
 	{ 0 },
 };
 static const struct ledger_row http_rows[] = {
 	{ LEDGER_ACTION, ledger_action, true },
 	{ LEDGER_ENGINES, ledger_engines, false },
 	{ LEDGER_HTTP_ALARMS, ledger_http_alarms, false },
+	{ LEDGER_ACKED, ledger_acked, true },
 	{ 0 },
 };
 
@@ -45,9 +50,9 @@ static const struct ledger_row http_rows[] = {
 static const uint32_t pipeline_kinds[] = { LEDGER_REPOSITORY, LEDGER_COMMITS,
 	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, LEDGER_DISCOVERY,
 	LEDGER_KEYS, LEDGER_VARIANT, LEDGER_HEAD, LEDGER_TARGETS,
-	LEDGER_DELIVERY, LEDGER_ALARMS, 0 };
+	LEDGER_DELIVERY, LEDGER_ALARMS, LEDGER_SETS, LEDGER_SET, 0 };
 static const uint32_t http_kinds[] = { LEDGER_ACTION, LEDGER_ENGINES,
-	LEDGER_HTTP_ALARMS, 0 };
+	LEDGER_HTTP_ALARMS, LEDGER_ACKED, 0 };
 
 struct peer {
 	struct channel *channel;
@@ -57,7 +62,7 @@ struct peer {
 
 /* Messages of each peer that are still read at the end; how often to look for
  * room for the reserve. */
-enum { LEDGER_LAST_MAX = 64, LEDGER_ROOM_MS = 1000 };
+enum { LEDGER_LAST_MAX = 64, LEDGER_ROOM_MS = 1000, LEDGER_TICK_MS = 500 };
 
 enum { PEER_PIPELINE, PEER_HTTP, PEERS };
 
@@ -65,7 +70,9 @@ struct ledger {
 	struct ledger_context context;
 	struct peer peers[PEERS];
 	int signals;
-	bool poor; /* the reserve is missing */
+	bool poor;    /* the reserve is missing */
+	bool waiting; /* something changes with time alone */
+	int64_t tick_ms;
 };
 
 /* One transaction per message: all of it or nothing. */
@@ -155,11 +162,12 @@ find_row(const struct peer *p, uint32_t kind)
 	return NULL;
 }
 
-/* Changes nothing that others act upon. */
+/* Changes nothing that others act upon, or is only tried. */
 static bool
 is_quiet(const struct ledger_row *row)
 {
-	return row->run == ledger_engines || row->run == ledger_delivery;
+	return row->run == ledger_engines || row->run == ledger_delivery ||
+	    row->run == ledger_sets;
 }
 
 static void
@@ -226,6 +234,35 @@ restore_reserve(struct ledger *l)
 	}
 }
 
+/* Roots that are waited for, and operations. */
+static void
+tick(struct ledger *l)
+{
+	static const struct ledger_row row = { 0, ledger_tick, true };
+	int64_t before = store_changes(l->context.store);
+	int64_t now = clock_mono_ms();
+	struct err e = { 0 };
+	json_t *reply = NULL;
+
+	if (store_is_waiting(l->context.store, &l->waiting, &e) != ERR_OK ||
+	    !l->waiting || now < l->tick_ms)
+		return;
+	l->tick_ms = now + LEDGER_TICK_MS;
+	if (attempt(l, &row, NULL, &reply, &e) != ERR_OK)
+		log_warn("ledger.tick", "code=%s reason=%s", err_name(e.code),
+		    e.text);
+	else if (store_changes(l->context.store) != before)
+		tell_changed(l);
+}
+
+static int
+patience(const struct ledger *l)
+{
+	if (l->waiting)
+		return LEDGER_TICK_MS;
+	return l->poor ? LEDGER_ROOM_MS : -1;
+}
+
 static int
 serve(struct ledger *l)
 {
@@ -238,7 +275,8 @@ serve(struct ledger *l)
 		};
 	ready[PEERS] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
 	for (;;) {
-		if (poll(ready, PEERS + 1, l->poor ? LEDGER_ROOM_MS : -1) < 0) {
+		tick(l);
+		if (poll(ready, PEERS + 1, patience(l)) < 0) {
 			if (errno == EINTR)
 				continue;
 			log_error("ledger.failed", "poll: errno=%d", errno);
@@ -284,6 +322,7 @@ start(struct ledger *l, const struct ledger_setup *setup, struct err *e)
 {
 	l->context.repositories_left = setup->repositories_max;
 	l->context.engines_max = setup->engines_max;
+	l->context.handover_ms = setup->handover_ms;
 	l->context.folder = setup->data_dir;
 	TRY(signals_open(&l->signals, e));
 	TRY(store_open(&l->context.store, setup->data_dir, e));

@@ -84,6 +84,16 @@ enum ledger_kind {
 	LEDGER_TARGETS = 212,
 	LEDGER_DELIVERY = 213,
 	LEDGER_ALARMS = 214,
+	/* SETS: what would be loaded together if this were published, and is not
+	 * known to load in this engine. Nothing of it is done.
+	 * {"engine": its digest, "publication": as PUBLISH} → {"sets":
+	 *  [{"digest","members":[{"bundle","content","sha256"}],…}]}; refused as
+	 * PUBLISH would be. */
+	LEDGER_SETS = 218,
+	/* SET: what the engine says of one of those, or of one that is wanted.
+	 * {"digest","engine","state":"running"|"loads"|"refused"|
+	 *  "could_not_run","reason"?} → {} . What waited for it goes on. */
+	LEDGER_SET = 219,
 
 	/* From http: {"token","peer","action", …arguments} → {"status": 200|201|202,
 	 * "body": {…}} where body is what the API answers (docs/api.md), or an
@@ -105,6 +115,11 @@ enum ledger_kind {
 	 * "seen_ms","facts":{…}}]}, at most LEDGER_ENGINES_MAX → {}. Nobody is
 	 * told of a change. UNAVAILABLE while the disk is nearly full. */
 	LEDGER_ENGINES = 221,
+	/* From http: all engines of the cluster that are not silent have what
+	 * the bundle is assigned by this serial, or by a later one.
+	 * {"cluster","bundle","serial"} → {}. A root that it gave up before is
+	 * free. */
+	LEDGER_ACKED = 225,
 
 	/* From http: as LEDGER_ALARMS, of the kinds that it sees: "rejecting",
 	 * "certificate.expiring". */
@@ -128,7 +143,8 @@ struct ledger_setup {
 	int http_fd;
 	int64_t repositories_max;
 	int64_t engines_max;
-	bool best_effort; /* confinement, as confine_rules has it */
+	int64_t handover_ms; /* how long a root that moves is waited for */
+	bool best_effort;    /* confinement, as confine_rules has it */
 };
 
 /* The process: opens the store, confines itself, serves until SIGTERM or until

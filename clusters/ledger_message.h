@@ -19,6 +19,7 @@ struct ledger_context {
 	int64_t repositories_left; /* new ones that may still come; they are
 	                            * only ever added while this runs */
 	int64_t engines_max;
+	int64_t handover_ms; /* for engines to let go of a root */
 	const char *folder; /* whose disk may be full; NULL: not asked */
 };
 
@@ -38,6 +39,10 @@ ledger_fn ledger_targets;
 ledger_fn ledger_delivery;
 ledger_fn ledger_alarms;
 ledger_fn ledger_http_alarms;
+ledger_fn ledger_sets;
+ledger_fn ledger_set;
+ledger_fn ledger_acked;
+ledger_fn ledger_tick; /* without a message: when time passed */
 ledger_fn ledger_action;
 ledger_fn ledger_engines;
 

@@ -8,9 +8,11 @@
 
 #include "clusters/cluster.h"
 #include "clusters/cluster_key.h"
+#include "clusters/cluster_operation.h"
 #include "clusters/ledger_action.h"
 #include "clusters/payload.h"
 #include "clusters/selector.h"
+#include "clusters/store_set.h"
 #include "clusters/store_variant.h"
 #include "clusters/view.h"
 #include "core/clock.h"
@@ -562,6 +564,22 @@ carry_out(struct release *r, change_fn *change, const char *commit,
 	return answer_assignments(r, &c, e);
 }
 
+/* At once, but where the engine has to be asked first whether a set of bundles
+ * loads together. */
+static enum err_code
+roll_back_now(struct release *r, const char *commit, struct err *e)
+{
+	struct cluster_change c = change_of(r);
+	bool waits = false;
+
+	TRY(cluster_rollback_or_ask(r->store, &c, commit, &waits, e));
+	if (!waits)
+		return answer_assignments(r, &c, e);
+	TRY(add_operation(r, commit, e));
+	return store_operation_waits(r->store,
+	    strtoll(payload_text(r->action->body, "id"), NULL, 10), commit, e);
+}
+
 /* ---- the actions ---- */
 
 static enum err_code
@@ -584,6 +602,8 @@ roll_back(struct release *r, struct err *e)
 		return code;
 	if (now && !r->dry_run)
 		TRY(cluster_key_ready(r->store, &c, rev.commit, &is_signed, e));
+	if (now && is_signed && !r->dry_run)
+		return roll_back_now(r, rev.commit, e);
 	if (now && is_signed)
 		return carry_out(r, cluster_rollback, rev.commit, e);
 	if (!is_signed)

@@ -60,8 +60,8 @@ store_add_member(struct store *s, const char *cluster, const char *bundle,
 	    "ss", cluster, bundle);
 }
 
-static enum err_code
-take_names(struct rows *r, struct store_names *out, struct err *e)
+enum err_code
+store_take_names(struct rows *r, struct store_names *out, struct err *e)
 {
 	struct store_names list = { 0 };
 
@@ -104,7 +104,7 @@ store_clusters_touched(struct store *s, const char *repository,
 	    " UNION SELECT name FROM clusters WHERE repository = ?1"
 	    " ORDER BY cluster",
 	    "s", repository));
-	return take_names(&r, out, e);
+	return store_take_names(&r, out, e);
 }
 
 enum err_code
@@ -120,7 +120,7 @@ store_members_missing(struct store *s, const char *cluster,
 	    " (SELECT 1 FROM assignments a WHERE a.cluster = m.cluster"
 	    "  AND a.bundle = m.bundle) ORDER BY m.bundle",
 	    "s", cluster));
-	return take_names(&r, out, e);
+	return store_take_names(&r, out, e);
 }
 
 enum err_code

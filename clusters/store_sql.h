@@ -71,6 +71,11 @@ enum err_code rows_object(const struct rows *r, json_t **out, struct err *e)
 enum err_code sql_list(struct store *s, struct err *e, json_t **out,
     const char *sql, const char *types, ...) MUST_CHECK;
 
+/* The first column of all rows that are left, as names; the caller's. */
+struct store_names;
+enum err_code store_take_names(struct rows *r, struct store_names *out,
+    struct err *e) MUST_CHECK;
+
 enum err_code sql_error(struct store *s, int result, struct err *e);
 
 /* Finalizes all that is kept. */

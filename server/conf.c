@@ -250,6 +250,8 @@ static const struct spec conf_spec[] = {
 	    .sub = conf_discovery_spec,
 	    .help = "What engines that are configured by discovery are told "
 		    "about their bundles." },
+	{ "sets", SPEC_OBJECT, 0, .sub = conf_sets_spec,
+	    .help = "How the bundles of one cluster change together." },
 	{ "events", SPEC_MAP, offsetof(struct conf, events),
 	    .max = CONF_EVENT_TARGETS_MAX, .sub = conf_event_spec,
 	    .size = sizeof(struct conf_event_target),

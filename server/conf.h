@@ -10,6 +10,7 @@
 #include "core/spec.h"
 #include "server/conf_discovery.h"
 #include "server/conf_access.h"
+#include "server/conf_sets.h"
 #include "server/conf_events.h"
 
 enum conf_sandbox { SANDBOX_REQUIRED, SANDBOX_BEST_EFFORT };
@@ -97,6 +98,7 @@ struct conf {
 		int64_t forget_after;
 	} engines;
 	struct conf_discovery discovery;
+	struct conf_sets sets;
 	struct spec_list events; /* of conf_event_target */
 };
 

@@ -22,6 +22,7 @@
 #include "server/lookout.h"
 #include "server/loop.h"
 #include "server/material.h"
+#include "server/root_moves.h"
 #include "server/service.h"
 #include "server/study.h"
 #include "server/supervisor.h"
@@ -43,6 +44,7 @@ struct http {
 	size_t loop_count;
 	struct engine_log engine_log;
 	struct lookout lookout;
+	struct root_moves root_moves;
 	struct store *store;
 	int64_t version; /* of the data, as of the catalog that is served */
 	int64_t loaded_ms;
@@ -209,7 +211,8 @@ control(struct http *h)
 	};
 
 	for (;;) {
-		int n = poll(fds, 3, HTTP_POLL_MS);
+		int n = poll(fds, 3,
+		    h->root_moves.waiting ? ROOT_MOVES_LOOK_MS : HTTP_POLL_MS);
 
 		assert(n >= 0 || errno == EINTR);
 		if (n > 0 && fds[0].revents != 0)
@@ -228,6 +231,7 @@ control(struct http *h)
 		refresh(h);
 		engine_log_tick(&h->engine_log);
 		lookout_tick(&h->lookout);
+		root_moves_tick(&h->root_moves, &h->service, h->store);
 		counters_set_waiting(h->service.counters, 0,
 		    atomic_load(&h->service.held));
 	}

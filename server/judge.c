@@ -6,11 +6,13 @@
 
 #include "bundler/cache_file.h"
 #include "clusters/ledger.h"
+#include "clusters/payload.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "server/judge_steps.h"
+#include "server/set_check.h"
 #include "signing/digest.h"
 
 static void
@@ -371,17 +373,16 @@ publish(struct judging *j, struct err *e)
 {
 	struct worker *w = j->w;
 	json_t *reply = NULL;
-	enum err_code code = desk_tell(w->desk, LEDGER_PUBLISH,
-	    json_pack("{s:s,s:s,s:s,s:b,s:I,s:O,s:o,s:b}", "repository",
-		w->conf->name, "commit", j->request->commit, "identity",
-		j->verdict->identity, "owns_clusters", w->conf->clusters,
-		"operation", (json_int_t)j->request->operation, "bundles",
-		j->bundles, "clusters", clusters_json(j->definition), "forced",
-		j->verdict->state != GATE_PASSED),
-	    &reply, e);
+	AUTO_JSON payload = json_pack("{s:s,s:s,s:s,s:b,s:I,s:O,s:o,s:b}",
+	    "repository", w->conf->name, "commit", j->request->commit,
+	    "identity", j->verdict->identity, "owns_clusters",
+	    w->conf->clusters, "operation", (json_int_t)j->request->operation,
+	    "bundles", j->bundles, "clusters", clusters_json(j->definition),
+	    "forced", j->verdict->state != GATE_PASSED);
 
-	if (code != ERR_OK)
-		return code;
+	TRY(set_check_publication(w->desk, &j->job, payload, e));
+	TRY(desk_tell(w->desk, LEDGER_PUBLISH, json_incref(payload), &reply,
+	    e));
 	log_info("commit.published",
 	    "repo=%s commit=%s bundles=%zu planned=%zu assigned=%zu",
 	    w->conf->name, j->request->commit, json_array_size(j->bundles),

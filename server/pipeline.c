@@ -24,6 +24,7 @@
 #include "server/discovery.h"
 #include "server/heads.h"
 #include "server/jwks_refresh.h"
+#include "server/set_check.h"
 #include "server/signer.h"
 #include "server/supervisor.h"
 #include "server/worker.h"
@@ -50,6 +51,7 @@ struct pipeline {
 	struct signer signer;
 	pthread_t signer_thread;
 	pthread_t heads_thread;
+	pthread_t set_thread;
 	int signals;
 	char sandbox[64];          /* of the gate: confine_describe */
 	struct desk_place *places; /* engines and commands */
@@ -187,6 +189,14 @@ run_heads(void *arg)
 	return NULL;
 }
 
+static void *
+run_set_check(void *arg)
+{
+	(void)prctl(PR_SET_NAME, "sets");
+	set_check_run(arg);
+	return NULL;
+}
+
 static void
 start_heads(struct pipeline *p)
 {
@@ -213,6 +223,8 @@ start_workers(struct pipeline *p)
 	p->discovery.desk = &p->desk;
 	if (pthread_create(&p->discovery_thread, NULL, run_discovery,
 		&p->discovery) != 0)
+		assert(0 && "pthread_create");
+	if (pthread_create(&p->set_thread, NULL, run_set_check, &p->desk) != 0)
 		assert(0 && "pthread_create");
 	if (jwks_refresh_needed(p->desk.conf) &&
 	    pthread_create(&p->jwks_thread, NULL, run_jwks, &p->desk) != 0)

@@ -17,6 +17,7 @@
 #include "clusters/ledger.h"
 #include "clusters/store_view.h"
 #include "clusters/view.h"
+#include "clusters/store_set.h"
 #include "core/channel.h"
 #include "core/clock.h"
 #include "core/confine.h"
@@ -45,8 +46,12 @@ start(void)
 	l.pid = fork();
 	assert_true(l.pid >= 0);
 	if (l.pid == 0) {
-		struct ledger_setup setup = { l.w.dir, l.pipeline[1], l.http[1],
-			4, 100, false };
+		struct ledger_setup setup = { .data_dir = l.w.dir,
+			.pipeline_fd = l.pipeline[1],
+			.http_fd = l.http[1],
+			.repositories_max = 4,
+			.engines_max = 100,
+			.handover_ms = 1000 };
 
 		_exit(ledger_main(&setup));
 	}
@@ -185,6 +190,28 @@ publish_payload(int commit, char content)
 	return world_publish_payload(&l.w, &p);
 }
 
+/* As the pipeline does it first. */
+static void
+load_sets(json_t *publication)
+{
+	json_t *reply = NULL;
+	const json_t *sets;
+	json_t *set;
+	size_t i;
+	struct err e;
+
+	if (await(l.as_pipeline,
+		ask(l.as_pipeline, LEDGER_SETS,
+		    json_pack("{s:s, s:O}", "engine", WORLD_ENGINE,
+			"publication", publication)),
+		&reply, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	sets = json_object_get(reply, "sets");
+	json_array_foreach(sets, i, set)
+		must(LEDGER_SET, world_set_answer(set, "loads"));
+	json_decref(reply);
+}
+
 static void
 publish(int commit, char content)
 {
@@ -195,6 +222,7 @@ publish(int commit, char content)
 	open_reader();
 	payload = publish_payload(commit, content);
 	close_reader();
+	load_sets(payload);
 	must(LEDGER_PUBLISH, payload);
 }
 
@@ -431,6 +459,24 @@ test_tokens_are_checked_here(void **state)
 }
 
 static void
+answer_wanted(void)
+{
+	json_t *sets = NULL;
+	json_t *set;
+	size_t i;
+	struct err e;
+
+	open_reader();
+	assert_int_equal(store_sets_wanted(l.w.context.store, &sets, &e),
+	    ERR_OK);
+	close_reader();
+	assert_true(json_array_size(sets) > 0);
+	json_array_foreach(sets, i, set)
+		must(LEDGER_SET, world_set_answer(set, "loads"));
+	json_decref(sets);
+}
+
+static void
 test_one_of_two_rollbacks_wins(void **state)
 {
 	uint64_t first, second;
@@ -442,8 +488,15 @@ test_one_of_two_rollbacks_wins(void **state)
 	publish(3, 'c');
 	first = ask(l.as_http, LEDGER_ACTION, rollback_action(1, 3));
 	second = ask(l.as_http, LEDGER_ACTION, rollback_action(2, 3));
+	/* Both wait for the engine: nobody had these contents together. */
 	assert_int_equal(await(l.as_http, first, NULL, &e), ERR_OK);
-	assert_int_equal(await(l.as_http, second, NULL, &e), ERR_CONFLICT);
+	assert_int_equal(await(l.as_http, second, NULL, &e), ERR_OK);
+	check_assigned("east", "3 following 3");
+	answer_wanted();
+	check_assigned("east", "1 held 4");
+	assert_int_equal(call(l.as_http, LEDGER_ACTION, rollback_action(2, 3),
+			     &e),
+	    ERR_CONFLICT);
 	check_assigned("east", "1 held 4");
 	check_assigned("west", "3 following 3");
 }
@@ -513,6 +566,10 @@ test_killed_at_any_moment(void **state)
 		publications[i] = publish_payload(i, i % 2 == 0 ? 'a' : 'b');
 	}
 	close_reader();
+	for (int i = 1; i <= 2; i++) { /* the contents that there are */
+		must(LEDGER_VERDICT, json_incref(verdicts[i]));
+		load_sets(publications[i]);
+	}
 	for (int round = 0; round < ROUNDS; round++) {
 		uint64_t ids[2 * COMMITS];
 		struct err e;

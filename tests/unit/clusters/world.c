@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clusters/view.h"
+#include "clusters/store_set.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -268,9 +269,66 @@ world_publish_payload(struct world *w, const struct world_publication *p)
 	    bundles_json(w, p), "clusters", clusters);
 }
 
+json_t *
+world_set_answer(const json_t *set, const char *state)
+{
+	return json_pack("{s:O, s:s, s:s}", "digest",
+	    json_object_get(set, "digest"), "engine", WORLD_ENGINE, "state",
+	    state);
+}
+
+/* What the pipeline does before it publishes: the engine loads whatever it is
+ * asked about. */
+static void
+load_sets(struct world *w, const struct world_publication *p)
+{
+	for (size_t count = 1; count > 0;) {
+		json_t *reply = NULL;
+		const json_t *sets;
+		json_t *set;
+		size_t i;
+
+		if (world_run(w, ledger_sets,
+			json_pack("{s:s, s:o}", "engine", WORLD_ENGINE,
+			    "publication", world_publish_payload(w, p)),
+			&reply) != ERR_OK)
+			return; /* publishing says the same */
+		sets = json_object_get(reply, "sets");
+		count = json_array_size(sets);
+		json_array_foreach(sets, i, set)
+			must(w, ledger_set, world_set_answer(set, "loads"));
+		json_decref(reply);
+	}
+}
+
+size_t
+world_answer_sets_once(struct world *w, const char *state)
+{
+	json_t *sets = NULL;
+	json_t *set;
+	size_t count;
+	size_t i;
+
+	assert_int_equal(store_sets_wanted(w->context.store, &sets, &w->e),
+	    ERR_OK);
+	count = json_array_size(sets);
+	json_array_foreach(sets, i, set)
+		must(w, ledger_set, world_set_answer(set, state));
+	json_decref(sets);
+	return count;
+}
+
+void
+world_answer_sets(struct world *w, const char *state)
+{
+	while (world_answer_sets_once(w, state) > 0)
+		continue;
+}
+
 enum err_code
 world_publish(struct world *w, const struct world_publication *p)
 {
+	load_sets(w, p);
 	return world_run(w, ledger_publish, world_publish_payload(w, p), NULL);
 }
 

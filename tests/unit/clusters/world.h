@@ -63,6 +63,16 @@ struct world_publication {
 };
 json_t *world_publish_payload(struct world *w,
     const struct world_publication *p);
+/* The engine that is asked about sets of bundles. */
+#define WORLD_ENGINE \
+	"e000000000000000000000000000000000000000000000000000000000000000"
+/* LEDGER_SET for one of those that LEDGER_SETS gives, or that is wanted. */
+json_t *world_set_answer(const json_t *set, const char *state);
+/* All that are wanted, until none is. */
+void world_answer_sets(struct world *w, const char *state);
+/* As many as there were. */
+size_t world_answer_sets_once(struct world *w, const char *state);
+/* As the pipeline does it: every set that it makes is loaded before. */
 enum err_code world_publish(struct world *w, const struct world_publication *p);
 
 /* Verdict and publication of one bundle `authz` in cluster `prod`. */
