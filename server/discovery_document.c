@@ -5,6 +5,7 @@
 
 #include "clusters/payload.h"
 #include "core/mem.h"
+#include "server/engine_config.h"
 
 static const json_t *
 find_key(const struct discovery_input *in, const char *id)

@@ -11,9 +11,6 @@
 #include "core/err.h"
 #include "server/conf_discovery.h"
 
-/* The service that engines know us by, in all configuration we write. */
-#define ENGINE_SERVICE "edict"
-
 struct discovery_input {
 	const char *cluster;
 	const json_t *bundles; /* [{"bundle","key"}], a null bundle is none */

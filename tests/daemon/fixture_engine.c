@@ -37,9 +37,10 @@ write_config(const char *cluster, enum engine_mode mode, const char *other,
 	const char *file = daemon_printf("opa-%zu.yaml", number);
 	const char *rest = daemon_printf("opa-%zu.more", number);
 
-	daemon_sh("edict engine-config %s %s > %s && "
-		  "sed -i 's/\\(m.._delay_seconds\\): .*/\\1: 1/' %s",
-	    cluster, mode == ENGINE_PLAIN ? "--wait 0" : "", file, file);
+	daemon_sh("edict engine-config %s %s --persist $PWD/opa-%zu.kept > %s "
+		  "&& sed -i 's/\\(m.._delay_seconds\\): .*/\\1: 1/' %s",
+	    cluster, mode == ENGINE_PLAIN ? "--wait 0" : "", number, file,
+	    file);
 	daemon_write(rest, more);
 	daemon_sh("cat %s >> %s", rest, file);
 	if (other != NULL)

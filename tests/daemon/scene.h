@@ -11,7 +11,7 @@
 #include "tests/daemon/fixture.h"
 
 enum {
-	ENGINES_MAX = 4,
+	ENGINES_MAX = 8,
 	POLLS_MAX = 64,
 	STOP_MS = 30000,
 	REQUEST_MS = 70000,

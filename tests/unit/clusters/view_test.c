@@ -171,7 +171,9 @@ test_cluster_and_bundle_objects(void **state)
 
 	(void)state;
 	assert_int_equal(view_cluster(s, "east", &j, &w.e), ERR_OK);
-	assert_members(j, "name repository labels orphan assignments");
+	assert_members(j,
+	    "name repository labels orphan assignments "
+	    "discovery");
 	assert_members(json_array_get(json_object_get(j, "assignments"), 1),
 	    ASSIGNMENT);
 	json_decref(j);

@@ -1,0 +1,546 @@
+/* Engines that are told their configuration by the server. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/yaml.h"
+#include "tests/daemon/fixture.h"
+
+/* What an engine may take to be ready again: much less than a long poll. */
+enum { SETTLED_MS = 20000 };
+
+static bool
+is_known(void *token)
+{
+	return daemon_get("/clusters/none/discovery", token, NULL).status !=
+	    401;
+}
+
+static const char *
+token_of(const char *name, const char *cluster)
+{
+	const char *token =
+	    daemon_token(daemon_printf("{\"role\":\"engine\",\"name\":\"%s\","
+				       "\"clusters\":[\"%s\"]}",
+		name, cluster));
+
+	daemon_wait("the token is known", is_known, (void *)(uintptr_t)token,
+	    DAEMON_DEADLINE_MS);
+	return token;
+}
+
+/* The file that `engine-config CLUSTER --discovery` gives, but that nobody wants
+ * to wait for polls. */
+static const char *
+discovery_config(const char *cluster, const char *token)
+{
+	daemon_write("token", token);
+	daemon_sh("chmod 600 token && edict engine-config %s --discovery "
+		  "--engine-token-file token --persist $PWD/kept > opa.yaml && "
+		  "sed -i 's/\\(m.._delay_seconds\\): .*/\\1: 1/' opa.yaml",
+	    cluster);
+	return daemon_path("opa.yaml");
+}
+
+static void
+wait_published(const char *cluster, size_t from)
+{
+	daemon_wait_log(daemon_printf("discovery.published cluster=%s ",
+			    cluster),
+	    from);
+}
+
+static struct answer
+get_discovery(const char *cluster, const char *token, const char *header)
+{
+	return daemon_get(daemon_printf("/clusters/%s/discovery", cluster),
+	    token, header);
+}
+
+static size_t
+count(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	for (; (text = strstr(text, what)) != NULL; text += strlen(what))
+		n++;
+	return n;
+}
+
+static const char *
+commit_clusters(const char *message, const char *test, const char *more)
+{
+	return daemon_commit(message,
+	    { "edict.yaml",
+		daemon_printf("bundles:\n"
+			      "  authz: {paths: [authz]}\n"
+			      "  billing: {paths: [billing]}\n"
+			      "%s"
+			      "clusters:\n"
+			      "  prod-eu: {bundles: [authz, billing]}\n"
+			      "  prod-us: {bundles: [authz]}\n"
+			      "  test: {bundles: [%s]}\n",
+		    more, test) },
+	    { "third/third.rego", "package third\n\nlevel := 3\n" });
+}
+
+static bool
+is_ready(void *arg)
+{
+	return engine_is_ready(arg);
+}
+
+static bool
+began_anew(void *arg)
+{
+	return strstr(engine_log(arg), "Restarting bundle loader") != NULL;
+}
+
+/* A bundle more in Git, and one more: the engine has them without a restart, of
+ * itself; of the server there is one in the middle. */
+SCENARIO(engines_follow_clusters_in_git)
+{
+	const char *rev = daemon_estate(1);
+	const char *token;
+	struct engine *e;
+	size_t from;
+
+	daemon_start_estate(rev);
+	token = token_of("e1", "test");
+	wait_published("test", 0);
+	e = engine_start_with("host-1", discovery_config("test", token));
+	engine_wait(e, "billing/level", NULL, "1", DAEMON_DEADLINE_MS);
+	daemon_wait("the engine is ready", is_ready, e, DAEMON_DEADLINE_MS);
+	assert_string_equal(engine_ask(e, "authz/level", NULL), "undefined");
+
+	commit_clusters("test gets authz", "billing, authz", "");
+	engine_wait(e, "authz/level", NULL, "1", DAEMON_DEADLINE_MS);
+	daemon_wait("the engine is ready again", is_ready, e, SETTLED_MS);
+
+	daemon_restart();
+	from = strlen(daemon_log());
+	commit_clusters("and a third", "billing, authz, third",
+	    "  third: {paths: [third]}\n");
+	wait_published("test", from);
+	engine_wait(e, "third/level", NULL, "3", DAEMON_DEADLINE_MS);
+	daemon_wait("the engine is ready again", is_ready, e, SETTLED_MS);
+}
+
+SCENARIO(it_is_served_plainly_and_to_its_cluster_only)
+{
+	static const char wait[] = "Prefer: modes=snapshot,delta;wait=30";
+	const char *mine, *other, *etag;
+	struct answer a, b;
+
+	daemon_start_estate(daemon_estate(1));
+	mine = token_of("e1", "test");
+	other = token_of("e2", "prod-us");
+	wait_published("test", 0);
+	a = get_discovery("test", mine, wait);
+	assert_int_equal(a.status, 200);
+	etag = answer_header(&a, "ETag");
+	assert_int_equal(strncmp(etag, "\"sha256:", 8), 0);
+	assert_string_equal(answer_header(&a, "Content-Type"),
+	    "application/gzip");
+	assert_string_equal(answer_header(&a, "Cache-Control"),
+	    "private, no-cache");
+	assert_string_equal(answer_header(&a, "Vary"),
+	    "Authorization, X-Edict-Engine");
+	/* Not even if it asks to wait. */
+	b = daemon_send(&(struct request){ .path = "/clusters/test/discovery",
+	    .token = mine,
+	    .header = wait,
+	    .header2 = daemon_printf("If-None-Match: %s", etag) });
+	assert_int_equal(b.status, 304);
+	assert_string_equal(answer_header(&b, "ETag"), etag);
+	assert_true(b.ms < 10000);
+	b = daemon_send(&(struct request){ .method = "HEAD",
+	    .path = "/clusters/test/discovery",
+	    .token = mine });
+	assert_int_equal(b.status, 200);
+	assert_string_equal(answer_header(&b, "ETag"), etag);
+	b = get_discovery("test", mine, "If-None-Match: \"sha256:00\"");
+	assert_int_equal(b.status, 200);
+	assert_int_equal(b.len, a.len);
+	assert_memory_equal(b.body, a.body, a.len);
+	assert_int_equal(get_discovery("test", other, NULL).status, 404);
+	assert_int_equal(get_discovery("none", mine, NULL).status, 404);
+	assert_int_equal(get_discovery("test", NULL, NULL).status, 401);
+	assert_int_equal(get_discovery("test", daemon_admin(), NULL).status,
+	    200);
+}
+
+/* For a while after a change a bundle's poll by who has no name is not held for
+ * long: it may be of an engine that waits to be ready. */
+SCENARIO(polls_after_a_change_are_not_held)
+{
+	const char *token;
+	struct answer a;
+	struct poll *p;
+	size_t from;
+
+	daemon_start_estate(daemon_estate(1));
+	token = token_of("e1", "test");
+	wait_published("test", 0);
+	from = strlen(daemon_log());
+	commit_clusters("test gets authz", "billing, authz", "");
+	wait_published("test", from);
+	a = daemon_get("/bundles/billing", token, NULL);
+	p = poll_start("/bundles/billing", token, answer_header(&a, "ETag"),
+	    45);
+	a = poll_end(p);
+	assert_int_equal(a.status, 304);
+	assert_true(a.ms < SETTLED_MS);
+}
+
+/* Commits that do not touch what it says leave it alone; and it is there when
+ * neither Git nor the engine are. */
+SCENARIO(what_did_not_change_is_not_made_again)
+{
+	const char *opa = daemon_path("opa");
+	const char *rev = daemon_estate(1);
+	const char *etag, *revision;
+	struct answer a;
+	size_t from;
+
+	daemon_sh("cp '%s' opa", engine_opa());
+	daemon_start(&(struct daemon_options){ .opa = opa });
+	daemon_wait_revision("prod-eu", "authz", rev, DAEMON_DEADLINE_MS);
+	wait_published("test", 0);
+	wait_published("prod-us", 0);
+	a = get_discovery("test", daemon_admin(), NULL);
+	etag = answer_header(&a, "ETag");
+	revision = daemon_text(daemon_api("GET", "/clusters/test", NULL, 200),
+	    "discovery.revision");
+	assert_int_equal(strlen(revision), 64);
+	rev = daemon_estate(2);
+	daemon_wait_revision("test", "billing", rev, DAEMON_DEADLINE_MS);
+	/* Whoever looks at another cluster has looked at this one. */
+	from = strlen(daemon_log());
+	daemon_commit("prod-us gets billing",
+	    { "edict.yaml",
+		"bundles:\n"
+		"  authz: {paths: [authz]}\n"
+		"  billing: {paths: [billing]}\n"
+		"clusters:\n"
+		"  prod-eu: {bundles: [authz, billing]}\n"
+		"  prod-us: {bundles: [authz, billing]}\n"
+		"  test: {bundles: [billing]}\n" });
+	wait_published("prod-us", from);
+	assert_int_equal(count(daemon_log(),
+			     "discovery.published cluster=test "),
+	    1);
+	a = get_discovery("test", daemon_admin(), NULL);
+	assert_string_equal(answer_header(&a, "ETag"), etag);
+
+	daemon_sh("mv remote.git away.git && mv opa opa.away");
+	daemon_restart();
+	a = get_discovery("test", daemon_admin(), NULL);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_header(&a, "ETag"), etag);
+	assert_string_equal(daemon_text(daemon_api("GET", "/clusters/test",
+					    NULL, 200),
+				"discovery.revision"),
+	    revision);
+	assert_int_equal(count(daemon_log(),
+			     "discovery.published cluster=test "),
+	    1);
+	/* One event, in a chain that holds. */
+	assert_non_null(strstr(daemon_sh("edict audit --verify"), "event"));
+}
+
+static void
+refuses(struct engine *e, const char *why)
+{
+	for (int64_t end = daemon_now_ms() + DAEMON_DEADLINE_MS;
+	     strstr(engine_log(e), why) == NULL;)
+		if (daemon_now_ms() > end)
+			fail_msg("nothing of \"%s\" in %s", why, engine_log(e));
+	assert_string_equal(engine_ask(e, "billing/level", NULL), "undefined");
+	engine_stop(e);
+}
+
+/* An engine takes ours, and from its own disk too when nobody serves it; but not
+ * what was changed, lost its signature, or is another cluster's. */
+SCENARIO(an_engine_takes_nothing_else)
+{
+	const char *token, *config;
+	struct engine *e;
+
+	daemon_start_estate(daemon_estate(1));
+	token = token_of("e1", "test");
+	wait_published("test", 0);
+	wait_published("prod-us", 0);
+	config = discovery_config("test", token);
+	e = engine_start_with("host-1", config);
+	engine_wait(e, "billing/level", NULL, "1", DAEMON_DEADLINE_MS);
+	engine_stop(e);
+	daemon_sh("cp -r kept good");
+
+	/* The other cluster's bundle, under this one's scope. */
+	daemon_sh("sed -e 's|clusters/test/discovery|"
+		  "clusters/prod-us/discovery|' -e 's/token: .*/token: %s/' "
+		  "-e 's|/kept|/none|' opa.yaml > other.yaml",
+	    token_of("e2", "prod-us"));
+	refuses(engine_start_with("host-2", daemon_path("other.yaml")),
+	    "scope mismatch");
+
+	daemon_stop();
+	e = engine_start_with("host-1", config);
+	engine_wait(e, "billing/level", NULL, "1", DAEMON_DEADLINE_MS);
+	engine_stop(e);
+
+	daemon_sh("rm -rf kept && cp -r good kept && mkdir t && cd t && "
+		  "tar xzf ../kept/bundles/discovery/bundle.tar.gz && "
+		  "sed -i 's/\"persist\":true/\"persist\":false/' "
+		  "discovery/data.json && tar czf "
+		  "../kept/bundles/discovery/bundle.tar.gz "
+		  ".signatures.json .manifest discovery/data.json");
+	refuses(engine_start_with("host-1", config), "mismatch");
+
+	daemon_sh("rm -rf kept && cp -r good kept && rm -rf t && mkdir t && "
+		  "cd t && tar xzf ../kept/bundles/discovery/bundle.tar.gz && "
+		  "tar czf ../kept/bundles/discovery/bundle.tar.gz .manifest "
+		  "discovery/data.json");
+	refuses(engine_start_with("host-1", config), "missing .signatures");
+}
+
+static char config[2048];
+
+static void
+configure(const char *signing)
+{
+	(void)snprintf(config, sizeof config,
+	    "repositories: {remote: {url: \"%s\"}}\n%s",
+	    daemon_path("remote.git"), signing);
+}
+
+/* A key comes to engines before anything is signed with it. They begin anew with
+ * their bundles then, and are ready again long before a poll would have ended,
+ * without asking all the time. */
+SCENARIO(keys_come_ahead_of_their_use)
+{
+	const char *rev = daemon_estate(1);
+	const char *token, *document;
+	struct engine *e;
+	size_t from;
+
+	configure("");
+	daemon_start(&(struct daemon_options){ .config = config });
+	daemon_wait_revision("test", "billing", rev, DAEMON_DEADLINE_MS);
+	token = token_of("e1", "test");
+	wait_published("test", 0);
+	e = engine_start_with("host-1", discovery_config("test", token));
+	engine_wait(e, "billing/level", NULL, "1", DAEMON_DEADLINE_MS);
+	daemon_wait("the engine is ready", is_ready, e, DAEMON_DEADLINE_MS);
+
+	daemon_sh("edict keygen next --signing-alg ES256");
+	configure(daemon_printf("signing: {keys: [{id: next, algorithm: ES256, "
+				"private_key_file: \"%s\"}]}\n",
+	    daemon_path("next.key")));
+	from = strlen(daemon_log());
+	daemon_restart();
+	wait_published("test", from);
+	daemon_wait("the engine begins anew", began_anew, e,
+	    DAEMON_DEADLINE_MS);
+	daemon_wait("the engine is ready again", is_ready, e, SETTLED_MS);
+	assert_int_equal(count(engine_log(e), "Restarting bundle loader"), 1);
+	document = daemon_sh("curl -s -H 'Authorization: Bearer %s' "
+			     "%s/clusters/test/discovery > d.tar.gz && "
+			     "'%s' eval -f raw -b d.tar.gz data.discovery",
+	    token, daemon_url(), engine_opa());
+	assert_non_null(strstr(document, "\"next\""));
+	assert_non_null(strstr(document, "ES256"));
+	assert_null(strstr(document, "discovery-"));
+	assert_null(strstr(document, "audit-"));
+	/* What it answered in all that time was not a storm. */
+	document = strstr(daemon_get("/metrics", NULL, NULL).body,
+	    "edict_polls_total{code=\"304\"} ");
+	assert_true(strtol(strchr(document, ' '), NULL, 10) < 100);
+}
+
+/* A secret that would sign as well is not handed out. */
+SCENARIO(a_shared_secret_is_not_told)
+{
+	const char *rev = daemon_estate(1);
+	struct shell s;
+
+	daemon_sh("edict keygen shared --signing-alg HS256");
+	configure(daemon_printf("signing: {keys: [{id: shared, algorithm: "
+				"HS256, private_key_file: \"%s\"}]}\n",
+	    daemon_path("shared.key")));
+	daemon_start(&(struct daemon_options){ .config = config });
+	daemon_wait_revision("test", "billing", rev, DAEMON_DEADLINE_MS);
+	daemon_wait_log("discovery.stale", 0);
+	assert_int_equal(get_discovery("test", daemon_admin(), NULL).status,
+	    404);
+	s = daemon_try("edict engine-config test --discovery");
+	assert_int_equal(s.status, 1);
+	assert_non_null(strstr(s.text, "shared secret"));
+	assert_int_equal(daemon_try("edict engine-config test").status, 0);
+	assert_null(strstr(daemon_log(), daemon_read("shared.key")));
+}
+
+/* ---- what engine-config prints ---- */
+
+static void
+runs(const char *name)
+{
+	struct engine *e = engine_start_with(name, daemon_path(name));
+
+	engine_wait(e, "billing/level", NULL, "1", DAEMON_DEADLINE_MS);
+	daemon_wait("the engine is ready", is_ready, e, DAEMON_DEADLINE_MS);
+	engine_stop(e);
+}
+
+SCENARIO(plain_configurations_run)
+{
+	const char *text;
+
+	daemon_start_estate(daemon_estate(1));
+	wait_published("test", 0);
+	/* By default engines keep bundles where they are started. */
+	text = daemon_sh("edict engine-config test");
+	assert_non_null(strstr(text, "persistence_directory: \".opa\""));
+	assert_non_null(strstr(text, "    persist: true\n"));
+	assert_non_null(strstr(text, "long_polling_timeout_seconds: 45"));
+	daemon_sh("edict engine-config test --no-persist > a.yaml");
+	assert_null(strstr(daemon_read("a.yaml"), "persist"));
+	runs("a.yaml");
+	daemon_sh("edict engine-config test --behind nginx --persist "
+		  "$PWD/kept > b.yaml && test ! -e kept");
+	assert_non_null(strstr(daemon_read("b.yaml"),
+	    "# Long polls end after 45 s: nginx"));
+	runs("b.yaml");
+	daemon_sh("test -s kept/bundles/billing/bundle.tar.gz");
+	text = daemon_sh("edict engine-config test --behind envoy");
+	assert_non_null(strstr(text, "long_polling_timeout_seconds: 10\n"));
+	text = daemon_sh("edict engine-config test --behind alb --wait 30");
+	assert_non_null(strstr(text, "long_polling_timeout_seconds: 30\n"));
+	text = daemon_sh("edict engine-config test --behind envoy --discovery");
+	assert_non_null(strstr(text, "discovery.wait has to be 10 s or less"));
+	assert_null(strstr(text, "long_polling_timeout_seconds"));
+}
+
+/* Plain OPA refuses the section of Envoy's image, and nothing else of it. */
+SCENARIO(an_envoy_configuration_has_its_section)
+{
+	struct shell s;
+
+	daemon_start_estate(daemon_estate(1));
+	daemon_sh("edict engine-config test --for envoy --no-persist "
+		  "--path billing/allow > envoy.yaml && "
+		  "sed '/^plugins:/,/path:/d' envoy.yaml > rest.yaml && "
+		  "! grep -q envoy rest.yaml");
+	s = daemon_try("'%s' run --server -c envoy.yaml --addr 127.0.0.1:%d "
+		       "--skip-version-check",
+	    engine_opa(), daemon_free_port());
+	assert_int_not_equal(s.status, 0);
+	assert_non_null(strstr(s.text, "envoy_ext_authz_grpc"));
+	assert_non_null(strstr(daemon_read("envoy.yaml"),
+	    "    addr: \":9191\"\n    path: \"billing/allow\"\n"));
+	runs("rest.yaml");
+}
+
+static struct document *
+parse(const char *text, size_t len)
+{
+	struct document *d = NULL;
+	struct err e = { 0 };
+
+	if (yaml_read(&d, "kubernetes", text, len, &e) != ERR_OK)
+		fail_msg("%s", e.text);
+	return d;
+}
+
+static const char *
+member(const struct value *v, const char *key)
+{
+	const struct value *found = v != NULL ? value_get(v, key) : NULL;
+
+	return found != NULL && found->text != NULL ? found->text : "";
+}
+
+/* Both documents are what they shall be, and the first one's configuration
+ * runs, once its files are where a test may have them. */
+SCENARIO(a_kubernetes_configuration_runs)
+{
+	static const char *const variants[] = { "", "--discovery" };
+
+	daemon_start_estate(daemon_estate(1));
+	daemon_write("token", token_of("e1", "test"));
+	wait_published("test", 0);
+	for (size_t i = 0; i < 2; i++) {
+		const char *text = daemon_sh("edict engine-config test --for "
+					     "kubernetes %s",
+		    variants[i]);
+		const char *second = strstr(text, "\n---\n");
+		AUTO(document, map) = parse(text, (size_t)(second - text) + 1);
+		AUTO(document, deployment) =
+		    parse(second + 5, strlen(second + 5));
+
+		assert_string_equal(member(document_root(map), "kind"),
+		    "ConfigMap");
+		assert_string_equal(member(document_root(deployment), "kind"),
+		    "Deployment");
+		assert_non_null(strstr(second, "\"/health?bundles\""));
+		assert_non_null(strstr(second, "metadata.name"));
+		assert_null(strstr(text, daemon_read("token")));
+		daemon_write("map.yaml",
+		    member(value_get(document_root(map), "data"), "opa.yaml"));
+		daemon_sh("sed -i -e 's|/var/run/secrets/edict|'$PWD'|' "
+			  "-e 's|/var/lib/opa|'$PWD/kept%zu'|' map.yaml",
+		    i);
+		runs("map.yaml");
+		daemon_sh("test -s kept%zu/bundles/billing/bundle.tar.gz", i);
+	}
+}
+
+SCENARIO(what_does_not_fit_is_said)
+{
+	static const struct {
+		const char *args, *says;
+	} rows[] = {
+		{ "test --for docker", "opa, envoy or kubernetes" },
+		{ "test --behind squid", "nginx, envoy or alb" },
+		{ "test --behind nginx --wait 60", "45 is fine" },
+		{ "test --behind envoy --wait 45", "10 is fine" },
+		{ "test --wait 3601", "0 to 3600" },
+		{ "test --discovery --wait 5", "discovery.wait" },
+		{ "test --path a/b", "--for envoy" },
+		{ "test --persist /x --no-persist", "not both" },
+		{ "", "name one cluster" },
+	};
+
+	daemon_start(NULL);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct shell s =
+		    daemon_try("edict engine-config %s", rows[i].args);
+
+		if (s.status != 2 || strstr(s.text, rows[i].says) == NULL)
+			fail_msg("%s: %d: %s", rows[i].args, s.status, s.text);
+	}
+	assert_int_equal(daemon_try("edict engine-config none").status, 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PLAY(engines_follow_clusters_in_git),
+		PLAY(it_is_served_plainly_and_to_its_cluster_only),
+		PLAY(polls_after_a_change_are_not_held),
+		PLAY(what_did_not_change_is_not_made_again),
+		PLAY(an_engine_takes_nothing_else),
+		PLAY(keys_come_ahead_of_their_use),
+		PLAY(a_shared_secret_is_not_told),
+		PLAY(plain_configurations_run),
+		PLAY(an_envoy_configuration_has_its_section),
+		PLAY(a_kubernetes_configuration_runs),
+		PLAY(what_does_not_fit_is_said),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
