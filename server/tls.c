@@ -31,40 +31,63 @@ datum(const char *text)
 
 /* ---- revocation lists ---- */
 
-/* Verified by the authorities that are there already. Its dates are looked at
- * for each request, as it grows old while it is used. Takes crl over. */
+struct authorities {
+	gnutls_x509_crt_t *items;
+	unsigned int count;
+};
+
+/* Its dates are looked at for each request, as it grows old while it is used. */
+static bool
+is_signed(gnutls_x509_crl_t crl, const struct authorities *cas)
+{
+	const unsigned int dates = GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED |
+	    GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE;
+	unsigned int status = ~0u;
+
+	if (gnutls_x509_crl_verify(crl, cas->items, cas->count, 0, &status) !=
+	    GNUTLS_E_SUCCESS)
+		return false;
+	/* Because of its dates it may be called invalid, too. */
+	if ((status & dates) != 0)
+		status &= ~(dates | (unsigned int)GNUTLS_CERT_INVALID);
+	return status == 0;
+}
+
+/* Takes crl over. */
 static enum err_code
-add_list(struct tls *t, gnutls_x509_crl_t crl, unsigned int i, struct err *e)
+add_list(struct tls *t, const struct authorities *cas, gnutls_x509_crl_t crl,
+    unsigned int i, struct err *e)
 {
 	time_t next = gnutls_x509_crl_get_next_update(crl);
 	int64_t until = next == (time_t)-1 ? 0 : (int64_t)next * 1000;
-	int n = gnutls_x509_trust_list_add_crls(t->trust, &crl, 1,
-	    GNUTLS_TL_VERIFY_CRL | GNUTLS_TL_NO_DUPLICATES,
-	    GNUTLS_VERIFY_DISABLE_TIME_CHECKS |
-		GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS);
 
-	/* Not added, it is released. */
-	if (n != 1)
+	if (!is_signed(crl, cas)) {
+		gnutls_x509_crl_deinit(crl);
 		return err_set(e, ERR_INVALID,
-		    "list %u is not signed by an authority of tls.client_ca, "
-		    "or older than another of the same authority",
+		    "list %u is not signed by an authority of tls.client_ca",
 		    i + 1);
+	}
+	/* Not added, it is released. */
+	if (gnutls_x509_trust_list_add_crls(t->trust, &crl, 1,
+		GNUTLS_TL_NO_DUPLICATES, 0) != 1)
+		return err_set(e, ERR_INVALID,
+		    "list %u is older than another of its authority", i + 1);
 	if (until != 0 && (t->crl_until_ms == 0 || until < t->crl_until_ms))
 		t->crl_until_ms = until;
 	return ERR_OK;
 }
 
 static enum err_code
-add_lists(struct tls *t, const char *text, struct err *e)
+add_all(struct tls *t, const struct authorities *cas, const char *text,
+    struct err *e)
 {
 	gnutls_datum_t pem = datum(text);
 	gnutls_x509_crl_t *lists = NULL;
 	unsigned int count = 0;
 	enum err_code code = ERR_OK;
-	int result = gnutls_x509_crl_list_import2(&lists, &count, &pem,
-	    GNUTLS_X509_FMT_PEM, 0);
 
-	if (result < 0)
+	if (gnutls_x509_crl_list_import2(&lists, &count, &pem,
+		GNUTLS_X509_FMT_PEM, 0) < 0)
 		return err_set(e, ERR_INVALID,
 		    "no lists in PEM "
 		    "(-----BEGIN X509 CRL-----)");
@@ -73,10 +96,27 @@ add_lists(struct tls *t, const char *text, struct err *e)
 		    TLS_CRLS_MAX, count);
 	for (unsigned int i = 0; i < count; i++)
 		if (code == ERR_OK)
-			code = add_list(t, lists[i], i, e);
+			code = add_list(t, cas, lists[i], i, e);
 		else
 			gnutls_x509_crl_deinit(lists[i]);
 	gnutls_free(lists);
+	return code;
+}
+
+static enum err_code
+add_lists(struct tls *t, const struct tls_texts *texts, struct err *e)
+{
+	gnutls_datum_t pem = datum(texts->client_ca);
+	struct authorities cas = { 0 };
+	enum err_code code;
+
+	if (gnutls_x509_crt_list_import2(&cas.items, &cas.count, &pem,
+		GNUTLS_X509_FMT_PEM, 0) < 0)
+		return err_set(e, ERR_INVALID, "no authorities for it");
+	code = add_all(t, &cas, texts->client_crl, e);
+	while (cas.count > 0)
+		gnutls_x509_crt_deinit(cas.items[--cas.count]);
+	gnutls_free(cas.items);
 	return code;
 }
 
@@ -95,8 +135,7 @@ read_clients(struct tls *t, const struct tls_texts *texts, struct err *e)
 		return err_set(e, ERR_INVALID,
 		    "tls.client_ca: no certificate in PEM");
 	gnutls_certificate_get_trust_list(t->credentials, &t->trust);
-	if (texts->client_crl != NULL &&
-	    add_lists(t, texts->client_crl, &why) != ERR_OK)
+	if (texts->client_crl != NULL && add_lists(t, texts, &why) != ERR_OK)
 		(void)snprintf(t->fault, sizeof t->fault,
 		    "tls.client_crl: %.200s", why.text);
 	return ERR_OK;
@@ -215,8 +254,8 @@ tls_verify(const struct tls *t, const gnutls_datum_t *chain, unsigned int count,
 	unsigned int made = 0;
 	enum err_code code = ERR_OK;
 
-	if (t == NULL || t->trust == NULL || count == 0 ||
-	    chain == NULL || count > TLS_CHAIN_MAX)
+	if (t == NULL || t->trust == NULL || count == 0 || chain == NULL ||
+	    count > TLS_CHAIN_MAX)
 		return err_set(e, ERR_DENIED, "it cannot be checked");
 	if (t->fault[0] != '\0')
 		return err_set(e, ERR_DENIED,
