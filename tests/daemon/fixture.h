@@ -144,6 +144,14 @@ int64_t daemon_number(const json_t *j, const char *path);
 /* The text of a new token: fields as POST /v1/tokens takes them. */
 const char *daemon_token(const char *fields);
 
+/* `sh -c` where there are, besides, commands of an issuer of JWTs, which jose
+ * signs: key NAME ALGORITHM; keyset NAME…: keys.json with their public halves;
+ * claims CHANGE (of jq): those of a pod's service account "opa" in the namespace
+ * "eu"; sign KEY ALGORITHM CLAIMS [KID]. What it prints; and such a token. */
+const char *daemon_jose(const char *commands);
+const char *daemon_jwt(const char *key, const char *algorithm,
+    const char *change);
+
 /* Bundles authz and billing; clusters prod-eu with both, prod-us with authz,
  * test with billing. The server with that, when all of it is served. */
 const char *daemon_estate(int n);
@@ -181,6 +189,8 @@ struct engine *engine_start_as(const char *name, const char *cluster,
     enum engine_mode mode, const char *other, const char *more);
 /* With this file, a path. */
 struct engine *engine_start_with(const char *name, const char *config);
+bool engine_is_ready(struct engine *e); /* /health?bundles */
+const char *engine_log(struct engine *e);
 void engine_stop(struct engine *e);
 /* A decision as JSON text ("true", "3", "{\"a\":1}"), "undefined" without one.
  * path is "authz/level"; input may be NULL. */

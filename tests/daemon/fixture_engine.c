@@ -85,6 +85,20 @@ engine_start_with(const char *name, const char *config)
 	return e;
 }
 
+bool
+engine_is_ready(struct engine *e)
+{
+	return scene_send(engine_url(e),
+		   &(struct request){ .path = "/health?bundles" })
+		   .status == 200;
+}
+
+const char *
+engine_log(struct engine *e)
+{
+	return daemon_read(e->log);
+}
+
 void
 engine_stop(struct engine *e)
 {
