@@ -406,6 +406,7 @@ force(struct judging *j, struct err *e)
 		    j->request->commit, reason != NULL ? reason : "");
 	log_warn("commit.forced", "repo=%s commit=%s operation=%" PRId64,
 	    j->w->conf->name, j->request->commit, j->request->operation);
+	j->only = j->request->only;
 	TRY(judge_build(j, e));
 	return publish(j, e);
 }

@@ -12,7 +12,8 @@ struct judge_request {
 	bool again;        /* run even if the same question was answered */
 	int64_t operation; /* a rollback that waits for it, or 0 */
 	bool force; /* that is an admin's: published for it even if it fails,
-	             * when all its bundles can be built, signed and loaded */
+	             * when its bundles can be built, signed and loaded */
+	const char *only; /* this bundle alone, when forced; NULL: all */
 };
 
 /* The verdict is stored; when it passed (or is forced), its bundles are

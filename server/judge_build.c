@@ -231,6 +231,9 @@ judge_build(struct judging *j, struct err *e)
 	code = plan_all(j, &set, &means, e);
 	j->bundles = json_array();
 	for (size_t i = 0; code == ERR_OK && i < set.count; i++) {
+		if (j->only != NULL &&
+		    strcmp(j->only, set.bundles[i]->name) != 0)
+			continue;
 		code = build_one(j, set.bundles[i], &means, e);
 		if (code != ERR_OK) {
 			if (strncmp(e->text, "bundle ", 7) != 0)

@@ -22,6 +22,7 @@ struct judging {
 	bool entered, alone;       /* the gate slot that is held */
 	struct gate_runner builds; /* after the tests: a slot for each run */
 	bool next_alone;           /* its next one */
+	const char *only;          /* this bundle alone is built; NULL: all */
 };
 
 /* Puts a verdict that says so in place of what there is; what the tests said

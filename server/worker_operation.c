@@ -80,6 +80,7 @@ judged(struct worker *w, const struct store_operation *op, bool again,
 	if (strcmp(op->kind, "rollback") == 0)
 		r.operation = op->id;
 	r.force = op->forced;
+	r.only = *op->bundle != '\0' ? op->bundle : NULL;
 	TRY(judge_commit(w, &r, &state, reason, e));
 	if (state != GATE_PASSED && r.operation != 0 && !r.force)
 		return err_set(e, ERR_CONFLICT,

@@ -1,6 +1,7 @@
 /* Who gets what, as operators say: whole sets at once, held until the next,
  * only tried, waited for, forced; and who came first. */
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -300,6 +301,42 @@ SCENARIO(forced)
 	engine_wait(e, "authz/level", NULL, "3", DAEMON_DEADLINE_MS);
 }
 
+/* One bundle of a commit whose other one no engine could load; processes die
+ * meanwhile. */
+SCENARIO(forced_alone_and_after_a_crash)
+{
+	const char *first = daemon_estate(1);
+	const char *bad;
+	json_t *operation;
+	struct shell s;
+
+	daemon_start_estate(first);
+	bad = daemon_commit("Half",
+	    { "authz/authz.rego", "package authz\n\nlevel := 5\n" },
+	    { "billing/billing.rego", "package billing\n\nlevel := {\n" });
+	daemon_wait_verdict(bad, "failed", DAEMON_DEADLINE_MS);
+	s = daemon_try("edict rollback --all --to %s --reason x --force", bad);
+	assert_int_equal(s.status, 1);
+	operation = daemon_api("POST", "/bundles/authz/rollback",
+	    daemon_printf("{\"to\":\"%s\",\"reason\":\"x\",\"force\":true,"
+			  "\"clusters\":[\"prod-us\"]}",
+		bad),
+	    202);
+	daemon_kill("pipeline", SIGKILL);
+	daemon_kill("ledger", SIGKILL);
+	daemon_wait_operation(operation, "done");
+	daemon_wait_revision("prod-us", "authz", bad, DAEMON_DEADLINE_MS);
+	assert_true(json_is_true(daemon_at(assignment("prod-us", 0),
+	    "forced")));
+	daemon_wait_revision("prod-eu", "authz", first, DAEMON_DEADLINE_MS);
+	daemon_wait_revision("test", "billing", first, DAEMON_DEADLINE_MS);
+	daemon_sh("edict resume --all --dry-run");
+	daemon_wait_revision("prod-us", "authz", bad, DAEMON_DEADLINE_MS);
+	daemon_sh("edict resume --all");
+	wait_estate(first);
+	daemon_sh("edict audit --verify");
+}
+
 /* ---- two operators ---- */
 
 static bool
@@ -394,6 +431,7 @@ main(void)
 		PLAY(a_clash_is_shown_before),
 		PLAY(waited_for),
 		PLAY(forced),
+		PLAY(forced_alone_and_after_a_crash),
 		PLAY(who_comes_second_is_told),
 		PLAY(selected_within_limits),
 	};
