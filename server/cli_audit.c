@@ -297,8 +297,7 @@ audit(int argc, char **argv)
 const struct cli_command cli_audit = {
 	.name = "audit",
 	.group = "Server",
-	.usage = "[--kind K] [--who W] [--subject S] [--since T] | verify | "
-		 "sign",
+	.usage = "[verify|sign] [--kind K] [--who W] [--subject S] [--since T]",
 	.summary = "who did what, when, from where and why",
 	.help =
 	    "Every verdict, publication, assignment, rollback, and whatever\n"

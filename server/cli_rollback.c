@@ -14,7 +14,7 @@
 #define WHERE_OPTIONS                                                          \
 	{ "cluster", 0, "NAMES", "only these clusters, with commas between" }, \
 	    { "selector", 0, "TERMS",                                          \
-		    "only clusters with these labels: env=prod,region!=us" },  \
+		    "only clusters labelled so: env=prod,region!=us" },        \
 	    { "all", 0, NULL, "every bundle of those clusters, at once" },     \
 	    { "expect", 0, "SERIALS",                                          \
 		    "only if nothing changed: CLUSTER=SERIAL,... as seen" },   \

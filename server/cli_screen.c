@@ -68,7 +68,7 @@ screen_tint_of(const char *word)
 		{ "starting", TINT_CARE },
 		{ "suspended", TINT_CARE },
 		{ "held", TINT_CARE },
-		{ "until_next", TINT_CARE },
+		{ "orphan", TINT_CARE },
 		{ "blocked", TINT_BAD },
 		{ "forced", TINT_BAD },
 		{ "behind", TINT_CARE },

@@ -199,26 +199,30 @@ static void
 add_place(struct table *t, const json_t *cluster, const json_t *a,
     const char *revision)
 {
-	int64_t have = engines_with(a, revision);
+	bool assigned = is_at(a, "revision", revision);
+	/* Not itself, but what has the same content. */
+	bool same = !assigned && is_at(a, "current_with", revision);
+	const char *served = table_string(a, "revision");
+	int64_t have = engines_with(a, same ? served : revision);
 	AUTO_STR engines = mem_printf("%lld", (long long)have);
 	AUTO_STR age = table_age(table_string(a, "at"));
-	bool assigned = is_at(a, "revision", revision);
 	const char *cells[] = { table_string(cluster, "name"),
-		table_string(a, "bundle"),
-		assigned ? table_string(a, "mode") : "not assigned",
-		assigned ? age : NULL, assigned ? table_string(a, "by") : NULL,
-		engines };
+		table_string(a, "bundle"), table_string(a, "mode"), age,
+		table_string(a, "by"), engines };
 
-	if (!assigned && !is_at(a, "current_with", revision) && have == 0)
+	if (!assigned && !same && have == 0)
 		return;
+	if (!assigned && !same)
+		cells[2] = "replaced";
 	table_row(t, cells);
-	if (!assigned && have == 0)
-		table_note(t, TINT_FAINT,
-		    "has the same content as %.8s, which it follows",
-		    table_string(a, "revision"));
+	if (same)
+		table_note(t, TINT_FAINT, "as %.8s, whose content is the same",
+		    served);
 	else if (!assigned)
-		table_note(t, TINT_FAINT, "assigned is %.8s",
-		    table_string(a, "revision"));
+		table_note(t, TINT_FAINT,
+		    "by %.8s, which these engines do not "
+		    "have yet",
+		    served);
 }
 
 static void

@@ -14,7 +14,7 @@ enum { STATUS_MAX = 10000, STATUS_BRIEF = 8 };
 static const struct cli_option status_options[] = {
 	{ "engines", 0, NULL, "every engine too" },
 	{ "selector", 0, "TERMS",
-	    "only clusters with these labels: env=prod,region!=us" },
+	    "only clusters labelled so: env=prod,region!=us" },
 	CLIENT_OPTIONS,
 	{ 0 },
 };
@@ -113,7 +113,8 @@ note_place(struct table *t, const json_t *cluster, const json_t *a)
 	else if (is_true(a, "orphan"))
 		table_note(t, TINT_CARE,
 		    "edict.yaml gives it this bundle no longer, still served");
-	if (blocked != NULL)
+	/* An orphan is blocked for that alone. */
+	else if (blocked != NULL)
 		table_note(t, TINT_BAD, "blocked: %s", blocked);
 	if (current != NULL && revision != NULL &&
 	    strcmp(current, revision) != 0)
@@ -124,12 +125,14 @@ note_place(struct table *t, const json_t *cluster, const json_t *a)
 
 /* What it does now, in one word. */
 static const char *
-word_for(const json_t *a)
+word_for(const json_t *cluster, const json_t *a)
 {
 	const char *mode = table_string(a, "mode");
 
 	if (is_true(a, "forced"))
 		return "forced";
+	if (is_true(cluster, "orphan") || is_true(a, "orphan"))
+		return "orphan";
 	return table_string(a, "blocked") != NULL ? "blocked" : mode;
 }
 
@@ -144,8 +147,8 @@ add_assignment(struct table *t, const json_t *cluster, const json_t *a)
 	AUTO_STR age = table_age(table_string(a, "at"));
 	AUTO_STR engines = cli_engines_sum(a);
 	const char *cells[] = { table_string(cluster, "name"),
-		table_string(a, "bundle"), brief, age, word_for(a), engines,
-		table_string(a, "subject") };
+		table_string(a, "bundle"), brief, age, word_for(cluster, a),
+		engines, table_string(a, "subject") };
 
 	table_row(t, cells);
 	table_paint(t, 5, cli_engines_tint(a));
