@@ -13,42 +13,10 @@
 static const char eu[] = "/clusters/prod-eu/bundles/authz";
 static const char us[] = "/clusters/prod-us/bundles/authz";
 
-/* ---- issuers ---- */
-
-/* key NAME ALGORITHM, keyset NAME…: keys.json of their public halves, claims
- * CHANGE, for jq; sign KEY ALGORITHM CLAIMS [KID]. */
-static const char tools[] =
-    "b64() { basenc --base64url -w0 | tr -d '=\\n'; }\n"
-    "key() { jose jwk gen -i \"{\\\"alg\\\":\\\"$2\\\",\\\"kid\\\":\\\"$1\\\"}\""
-    " -o $1.jwk; jose jwk pub -i $1.jwk -o $1.pub; }\n"
-    "keyset() { sep=; { printf '{\"keys\":['; for k; do printf \"$sep\"; cat "
-    "$k.pub; sep=,; done; printf ']}'; } >keys.new; mv keys.new keys.json; }\n"
-    "claims() { now=$(date +%s); jq -cn --argjson n $now '{iss:\"https:"
-    "//k8s.example.org\",aud:[\"other\",\"edict\"],exp:($n+600),nbf:($n-5),"
-    "iat:($n-5),sub:\"system:serviceaccount:eu:opa\",\"kubernetes.io\":{"
-    "namespace:\"eu\",pod:{name:\"opa-7f9c\"}}} | '\"${1:-.}\"; }\n"
-    "sign() { printf %s \"$3\" | jose jws sig -I - -k $1.jwk -s \"{"
-    "\\\"protected\\\":{\\\"alg\\\":\\\"$2\\\",\\\"kid\\\":\\\"${4:-$1}\\\"}}\""
-    " -c; }\n";
-
-static const char *
-make(const char *commands)
-{
-	return daemon_sh("%s%s", tools, commands);
-}
-
 static long
 status_of(const char *token, const char *path)
 {
 	return daemon_get(path, token, NULL).status;
-}
-
-/* A token of that key, with these claims changed (of jq). */
-static const char *
-token_of(const char *key, const char *algorithm, const char *changes)
-{
-	return make(daemon_printf("sign %s %s \"$(claims '%s')\"", key,
-	    algorithm, changes));
 }
 
 static const char *
@@ -83,8 +51,8 @@ start(const char *more)
 static void
 start_with_file(void)
 {
-	(void)make("key rsa RS256; key ec ES256; key stranger ES256; "
-		   "keyset rsa ec");
+	(void)daemon_jose("key rsa RS256; key ec ES256; key stranger ES256; "
+			  "keyset rsa ec");
 	start(daemon_printf("jwks_file: \"%s\"", daemon_path("keys.json")));
 }
 
@@ -97,25 +65,25 @@ SCENARIO(tokens_of_service_accounts)
 	const char *token;
 
 	start_with_file();
-	token = token_of("rsa", "RS256", ".");
+	token = daemon_jwt("rsa", "RS256", ".");
 	assert_int_equal(status_of(token, eu), 200);
 	assert_int_equal(status_of(token, "/bundles/billing"), 200);
 	/* Of another cluster it reads nothing, whatever it asks. */
 	assert_int_equal(status_of(token, us), 404);
 	assert_int_equal(status_of(token, "/clusters/test/bundles/billing"),
 	    404);
-	token = token_of("ec", "ES256", in_us);
+	token = daemon_jwt("ec", "ES256", in_us);
 	assert_int_equal(status_of(token, us), 200);
 	assert_int_equal(status_of(token, eu), 404);
 	assert_int_equal(status_of(token, "/bundles/billing"), 404);
 	/* It is an engine, and no operator. */
 	assert_int_equal(status_of(token, "/v1/clusters"), 403);
 	/* aud may be one text; nbf and iat may be missing, pods too. */
-	token = token_of("ec", "ES256",
+	token = daemon_jwt("ec", "ES256",
 	    ".aud=\"edict\" | del(.nbf,.iat,.\"kubernetes.io\")");
 	assert_int_equal(status_of(token, eu), 200);
 	/* Its pod is its name, whatever it says of itself. */
-	a = daemon_get(eu, token_of("rsa", "RS256", "."),
+	a = daemon_get(eu, daemon_jwt("rsa", "RS256", "."),
 	    "X-Edict-Engine: liar");
 	assert_int_equal(a.status, 200);
 	a = daemon_get(eu, token, "X-Edict-Engine: one-without-pod");
@@ -205,7 +173,7 @@ SCENARIO(tokens_that_do_not_hold)
 
 	start_with_file();
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		const char *token = make(rows[i].made);
+		const char *token = daemon_jose(rows[i].made);
 
 		a = daemon_get(eu, token, NULL);
 		if (a.status != 401)
@@ -222,7 +190,7 @@ SCENARIO(tokens_that_do_not_hold)
 	}
 	/* It fell silent, but did not stop. */
 	daemon_wait_log("jwt.refused", 0);
-	assert_int_equal(status_of(token_of("rsa", "RS256", "."), eu), 200);
+	assert_int_equal(status_of(daemon_jwt("rsa", "RS256", "."), eu), 200);
 }
 
 static bool
@@ -265,14 +233,14 @@ SCENARIO(signatures_are_checked_once)
 	const char *token;
 
 	start_with_file();
-	token = token_of("rsa", "RS256", ".");
+	token = daemon_jwt("rsa", "RS256", ".");
 	for (int i = 0; i < 40; i++)
 		assert_int_equal(status_of(token, eu), 200);
 	/* Once in each thread. */
 	assert_in_range(metric("edict_jwt_verified_total"), 1, 2);
 	assert_int_equal(metric("edict_jwt_refused_total"), 0);
 	/* What was remembered expires all the same; 30 s of leeway. */
-	token = token_of("rsa", "RS256", ".exp=($n-28)");
+	token = daemon_jwt("rsa", "RS256", ".exp=($n-28)");
 	assert_int_equal(status_of(token, eu), 200);
 	daemon_wait("it expires", is_refused, (void *)(uintptr_t)token,
 	    DAEMON_DEADLINE_MS);
@@ -287,8 +255,8 @@ SCENARIO(keys_in_a_file_change)
 	struct poll *held;
 
 	start_with_file();
-	old = token_of("rsa", "RS256", ".");
-	next = token_of("stranger", "ES256", ".");
+	old = daemon_jwt("rsa", "RS256", ".");
+	next = daemon_jwt("stranger", "ES256", ".");
 	a = daemon_get(eu, old, NULL);
 	assert_int_equal(a.status, 200);
 	etag = answer_header(&a, "ETag");
@@ -299,13 +267,13 @@ SCENARIO(keys_in_a_file_change)
 	assert_int_equal(status_of(old, eu), 200);
 	/* An engine that waits with a key that goes is answered at once. */
 	held = poll_start(eu, old, etag, 50);
-	(void)make("keyset stranger");
+	(void)daemon_jose("keyset stranger");
 	daemon_wait("the new key is known", is_taken, (void *)(uintptr_t)next,
 	    DAEMON_DEADLINE_MS);
 	assert_int_equal(status_of(old, eu), 401);
 	assert_int_equal(poll_end(held).status, 401);
 	/* SIGHUP asks for a look, and ends nothing. */
-	(void)make("keyset rsa stranger");
+	(void)daemon_jose("keyset rsa stranger");
 	assert_int_equal(kill(daemon_pid(), SIGHUP), 0);
 	daemon_wait("the old key is back", is_taken, (void *)(uintptr_t)old,
 	    DAEMON_DEADLINE_MS);
@@ -366,8 +334,9 @@ host_new(void)
 			  "ssl_certificate host.pem; ssl_certificate_key "
 			  "host.key; root keys; } }\n",
 		h.port));
-	(void)make("mkdir keys; chmod 755 . keys; key rsa RS256; key ec ES256; "
-		   "keyset rsa; mv keys.json keys/");
+	(void)daemon_jose(
+	    "mkdir keys; chmod 755 . keys; key rsa RS256; key ec ES256; "
+	    "keyset rsa; mv keys.json keys/");
 	host_start(&h);
 	return h;
 }
@@ -386,11 +355,11 @@ SCENARIO(keys_come_from_a_url)
 	const char *old, *next;
 
 	start(daemon_printf("%s\n    refresh: 10s", by_url(&h)));
-	old = token_of("rsa", "RS256", ".");
-	next = token_of("ec", "ES256", ".");
+	old = daemon_jwt("rsa", "RS256", ".");
+	next = daemon_jwt("ec", "ES256", ".");
 	daemon_wait("the first key is known", is_taken, (void *)(uintptr_t)old,
 	    DAEMON_DEADLINE_MS);
-	(void)make("keyset rsa ec; mv keys.json keys/");
+	(void)daemon_jose("keyset rsa ec; mv keys.json keys/");
 	daemon_wait("the next key is known", is_taken, (void *)(uintptr_t)next,
 	    DAEMON_DEADLINE_MS);
 	/* Without the issuer, over a restart, what was known counts. */
@@ -405,7 +374,7 @@ SCENARIO(keys_come_from_a_url)
 	host_start(&h);
 	daemon_wait_log("no good JSON", 0);
 	assert_int_equal(status_of(old, eu), 200);
-	(void)make("keyset ec; mv keys.json keys/");
+	(void)daemon_jose("keyset ec; mv keys.json keys/");
 	daemon_wait("the old key is gone", is_refused, (void *)(uintptr_t)old,
 	    DAEMON_DEADLINE_MS);
 	assert_int_equal(status_of(next, eu), 200);
@@ -427,17 +396,17 @@ SCENARIO(unknown_keys_are_asked_for)
 	size_t asked;
 
 	start(daemon_printf("%s\n    refresh: 1h", by_url(&h)));
-	token = token_of("rsa", "RS256", ".");
+	token = daemon_jwt("rsa", "RS256", ".");
 	daemon_wait("the first key is known", is_taken,
 	    (void *)(uintptr_t)token, DAEMON_DEADLINE_MS);
-	(void)make("keyset rsa ec; mv keys.json keys/");
-	token = token_of("ec", "ES256", ".");
+	(void)daemon_jose("keyset rsa ec; mv keys.json keys/");
+	token = daemon_jwt("ec", "ES256", ".");
 	daemon_wait("the next key is known", is_taken, (void *)(uintptr_t)token,
 	    DAEMON_DEADLINE_MS);
 	assert_int_equal(times_asked(), 2);
 	for (int i = 0; i < 5; i++) {
-		token =
-		    make(daemon_printf("sign ec ES256 \"$(claims)\" no-%d", i));
+		token = daemon_jose(
+		    daemon_printf("sign ec ES256 \"$(claims)\" no-%d", i));
 		asked = 0;
 		/* Longer than the pipeline takes to heed one. */
 		for (int64_t end = daemon_now_ms() + 600; daemon_now_ms() < end;
@@ -458,7 +427,7 @@ SCENARIO(keys_grow_too_old)
 
 	start(daemon_printf("%s\n    stale_max: 60s\n    refresh: 10s",
 	    by_url(&h)));
-	token = token_of("rsa", "RS256", ".");
+	token = daemon_jwt("rsa", "RS256", ".");
 	daemon_wait("the key is known", is_taken, (void *)(uintptr_t)token,
 	    DAEMON_DEADLINE_MS);
 	host_stop(&h);

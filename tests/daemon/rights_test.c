@@ -182,7 +182,27 @@ fits(const char *pattern, const char *path)
 	return *path == '\0' || *path == '?';
 }
 
-static const char *tokens[WHO_COUNT];
+/* Who shows a JWT of another issuer: what they may stands in a column above. */
+enum {
+	JWT = WHO_COUNT,
+	JWT_OTHER,
+	JWT_EXPIRED,
+	JWT_FORGED,
+	JWT_ELSEWHERE, /* good, but of no subject that is known */
+	CALLER_COUNT
+};
+static const struct {
+	const char *name;
+	enum who column;
+} jwts[] = {
+	[JWT - WHO_COUNT] = { "engine with JWT", ENGINE },
+	[JWT_OTHER - WHO_COUNT] = { "other engine with JWT", OTHER },
+	[JWT_EXPIRED - WHO_COUNT] = { "expired JWT", EXPIRED },
+	[JWT_FORGED - WHO_COUNT] = { "forged JWT", UNKNOWN },
+	[JWT_ELSEWHERE - WHO_COUNT] = { "JWT of a stranger", UNKNOWN },
+};
+
+static const char *tokens[CALLER_COUNT];
 
 /* What lies outside must not be named, not even in passing. */
 static void
@@ -222,19 +242,23 @@ body_of(size_t i)
 }
 
 static void
-check_cell(enum who who, size_t i)
+check_cell(int caller, size_t i)
 {
 	const char *path = rows[i].cells.path;
+	enum who who = caller < WHO_COUNT ? (enum who)caller
+					  : jwts[caller - WHO_COUNT].column;
+	const char *name = caller < WHO_COUNT ? who_names[caller]
+					      : jwts[caller - WHO_COUNT].name;
 	long wanted = rows[i].cells.status[who];
 	struct answer a =
 	    daemon_send(&(struct request){ .method = rows[i].method,
 		.path = path,
-		.token = tokens[who],
+		.token = tokens[caller],
 		.body = body_of(i) });
 
 	if (a.status != wanted)
 		fail_msg("%s %s (%s) as %s: %ld, not %ld: %s", rows[i].method,
-		    path, rows[i].id, who_names[who], a.status, wanted, a.body);
+		    path, rows[i].id, name, a.status, wanted, a.body);
 	check_silence(who, i, a.body);
 }
 
@@ -282,21 +306,63 @@ make_tokens(void)
 	daemon_wait("tokens are known", is_known, &wanted, DAEMON_DEADLINE_MS);
 }
 
+static void
+make_jwts(void)
+{
+	static const char other[] = ".sub=\"system:serviceaccount:test:opa\"";
+
+	tokens[JWT] = daemon_jwt("ec", "ES256", ".");
+	tokens[JWT_OTHER] = daemon_jwt("ec", "ES256", other);
+	tokens[JWT_EXPIRED] = daemon_jwt("ec", "ES256", ".exp=$n-60");
+	tokens[JWT_FORGED] =
+	    daemon_jose("sign stranger ES256 \"$(claims)\" ec");
+	tokens[JWT_ELSEWHERE] = daemon_jwt("ec", "ES256",
+	    ".sub=\"system:serviceaccount:eu:opa:x\"");
+}
+
+/* The issuer of JWTs has one key; the namespace eu is prod-eu. */
+static void
+start_with_issuer(void)
+{
+	const char *rev = daemon_estate(1);
+
+	(void)daemon_jose("key ec ES256; key stranger ES256; keyset ec");
+	daemon_start(&(struct daemon_options){
+	    .config =
+		daemon_printf("repositories: {remote: {url: \"%s\"}}\n"
+			      "access:\n"
+			      "  jwt:\n"
+			      "  - issuer: https://k8s.example.org\n"
+			      "    audience: edict\n"
+			      "    algorithms: ES256\n"
+			      "    jwks_file: \"%s\"\n"
+			      "    subjects:\n"
+			      "    - {subject: \"system:serviceaccount:eu:*\", "
+			      "cluster: prod-eu}\n"
+			      "    - {subject: \"system:*:test:opa\", "
+			      "cluster: test}\n",
+		    daemon_path("remote.git"), daemon_path("keys.json")) });
+	daemon_wait_revision("prod-eu", "authz", rev, DAEMON_DEADLINE_MS);
+	daemon_wait_revision("prod-eu", "billing", rev, DAEMON_DEADLINE_MS);
+	daemon_wait_revision("test", "billing", rev, DAEMON_DEADLINE_MS);
+}
+
 SCENARIO(every_cell)
 {
-	daemon_start_estate(daemon_estate(1));
+	start_with_issuer();
 	daemon_wait_log("discovery.published cluster=prod-eu", 0);
 	daemon_api("POST", "/repositories/remote/fetch", "{}", 202);
 	make_tokens();
+	make_jwts();
 	for (size_t i = 0; i < ROWS; i++) {
 		if (!fits(rows[i].pattern, rows[i].cells.path))
 			fail_msg("%s: %s is not %s", rows[i].id,
 			    rows[i].cells.path, rows[i].pattern);
-		for (int who = 0; who < WHO_COUNT; who++)
-			if (who != ANONYMOUS)
-				check_cell((enum who)who, i);
+		for (int caller = 0; caller < CALLER_COUNT; caller++)
+			if (caller != ANONYMOUS)
+				check_cell(caller, i);
 	}
-	print_message("%d routes, %d cells\n", ROWS, ROWS * WHO_COUNT);
+	print_message("%d routes, %d cells\n", ROWS, ROWS * CALLER_COUNT);
 }
 
 SCENARIO(every_cell_of_anonymous_engines)
