@@ -216,8 +216,8 @@ outbox_note_blocked(struct store *s, const struct assignment *a, struct err *e)
 		return ERR_OK;
 	code = rows_one(&r, s, e,
 	    "SELECT 1 FROM assignments WHERE cluster = ?1 AND bundle = ?2"
-	    " AND blocked = ?3",
-	    "sss", a->cluster, a->bundle, a->blocked);
+	    " AND blocked IS NOT NULL",
+	    "ss", a->cluster, a->bundle);
 	if (code != ERR_NOT_FOUND)
 		return code; /* known already */
 	subject = mem_printf("%s/%s", a->cluster, a->bundle);
@@ -423,5 +423,14 @@ outbox_list_targets(struct store *s, json_t **out, struct err *e)
 	    "  AS \"pending\","
 	    " failing_ms AS \"failing_since:time\", dropped, error"
 	    " FROM outbox_targets ORDER BY name",
+	    "");
+}
+
+enum err_code
+outbox_list_alarms(struct store *s, json_t **out, struct err *e)
+{
+	return sql_list(s, e, out,
+	    "SELECT kind, subject, since_ms AS \"since:time\" FROM alarms"
+	    " ORDER BY kind, subject",
 	    "");
 }

@@ -72,5 +72,8 @@ enum err_code outbox_set_targets(struct store *s, const json_t *names,
 /* {"name","position","pending","failing_since","dropped","error"}, by name. */
 enum err_code outbox_list_targets(struct store *s, json_t **out, struct err *e)
     MUST_CHECK;
+/* {"kind","subject","since"}, by kind and subject. */
+enum err_code outbox_list_alarms(struct store *s, json_t **out, struct err *e)
+    MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "core/mem.h"
 #include "server/cli.h"
+#include "server/cli_alarms.h"
 #include "server/cli_client.h"
 #include "server/cli_engines.h"
 #include "server/cli_table.h"
@@ -214,6 +215,7 @@ ask(json_t *all, const struct cli_args *a, struct err *e)
 	json_object_set_new(all, "repositories", list);
 	TRY(client_list(c, clusters, STATUS_MAX, &list, e));
 	json_object_set_new(all, "clusters", list);
+	TRY(cli_alarms_ask(all, c, e));
 	if (!cli_given(a, "engines"))
 		return ERR_OK;
 	TRY(cli_engines_list(&list, c, json_object_get(all, "clusters"), e));
@@ -229,6 +231,7 @@ print_all(const json_t *all)
 	print_repositories(json_object_get(all, "repositories"));
 	(void)printf("\n");
 	print_clusters(json_object_get(all, "clusters"));
+	cli_alarms_print(all);
 	if (engines != NULL)
 		cli_engines_print(engines);
 }

@@ -13,6 +13,7 @@
 #include "server/diff_api.h"
 #include "server/discovery_api.h"
 #include "server/engines_api.h"
+#include "server/events_api.h"
 #include "server/health_api.h"
 #include "server/jwt_known.h"
 #include "server/keys_api.h"

@@ -56,6 +56,41 @@ may_reject(const struct lookout *l, const char *told)
 	    l->rejected;
 }
 
+/* ---- certificates that run out ---- */
+
+static json_t *
+find_expiring(struct service *s)
+{
+	static const char *const names[TLS_PARTS] = {
+		[TLS_CERTIFICATE] = "tls.certificate",
+		[TLS_CLIENT_CA] = "tls.client_ca",
+	};
+	struct access *a = access_get(&s->access);
+	json_t *all = json_object();
+
+	for (int i = 0; a != NULL && a->tls != NULL && i < TLS_PARTS; i++) {
+		int64_t until = tls_until_ms(a->tls, (enum tls_part)i);
+		char text[CLOCK_TEXT_SIZE];
+
+		if (until == 0 || until - clock_now_ms() > LOOKOUT_EXPIRY_MS)
+			continue;
+		clock_text(text, until);
+		json_object_set_new(all, names[i],
+		    json_pack("{s:s, s:s}", "certificate", names[i], "expires",
+			text));
+	}
+	access_unref(a);
+	return all;
+}
+
+static bool
+is_always_due(const struct lookout *l, const char *told)
+{
+	(void)l;
+	(void)told;
+	return true;
+}
+
 /* ---- telling ---- */
 
 static const struct {
@@ -64,6 +99,7 @@ static const struct {
 	json_t *(*find)(struct service *s); /* NULL: not known now */
 } looks[] = {
 	{ "rejecting", may_reject, find_rejecting },
+	{ "certificate.expiring", is_always_due, find_expiring },
 };
 _Static_assert(sizeof looks / sizeof *looks <= LOOKOUT_KINDS, "room");
 

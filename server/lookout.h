@@ -12,9 +12,9 @@
 enum {
 	LOOKOUT_MS = 2000,        /* between two looks */
 	LOOKOUT_RETRY_MS = 30000, /* after one could not be told */
-	LOOKOUT_KINDS = 2,
-	LOOKOUT_EXPIRY_DAYS = 14
+	LOOKOUT_KINDS = 2
 };
+#define LOOKOUT_EXPIRY_MS (INT64_C(14) * 24 * 3600 * 1000)
 
 struct lookout {
 	struct service *service;

@@ -94,6 +94,10 @@
 	    "limit next", NULL)                                               \
 	X(head_sign, "POST", "/v1/audit/heads", ADMIN, operations_api_ask,    \
 	    NULL, "audit.sign")                                               \
+	X(alarms, "GET", "/v1/alarms", WHOLE_VIEWER, events_api_alarms,       \
+	    "limit next", NULL)                                               \
+	X(targets, "GET", "/v1/events/targets", WHOLE_VIEWER,                 \
+	    events_api_targets, "limit next", NULL)                           \
 	X(keys, "GET", "/v1/keys", VIEWER, keys_api_list, NULL, NULL)         \
 	X(key_use, "POST", "/v1/keys/{key}/use", ADMIN, operations_api_ask,   \
 	    NULL, "key.use")                                                  \

@@ -16,6 +16,7 @@ struct tls {
 	int64_t crl_until_ms; /* wall clock: when a list is out of date; 0: no
 	                       * list says */
 	char fault[256];      /* of the lists; "" for none */
+	int64_t until_ms[TLS_PARTS];
 };
 
 static gnutls_datum_t
@@ -122,6 +123,30 @@ add_lists(struct tls *t, const struct tls_texts *texts, struct err *e)
 
 /* ---- making ---- */
 
+/* What cannot be read has no end that is known. */
+static int64_t
+first_end(const char *text)
+{
+	gnutls_datum_t pem = datum(text);
+	gnutls_x509_crt_t *list = NULL;
+	unsigned int count = 0;
+	int64_t first = 0;
+
+	if (text == NULL ||
+	    gnutls_x509_crt_list_import2(&list, &count, &pem,
+		GNUTLS_X509_FMT_PEM, 0) < 0)
+		return 0;
+	for (unsigned int i = 0; i < count; i++) {
+		time_t at = gnutls_x509_crt_get_expiration_time(list[i]);
+
+		if (at != (time_t)-1 && (first == 0 || (int64_t)at < first))
+			first = (int64_t)at;
+		gnutls_x509_crt_deinit(list[i]);
+	}
+	gnutls_free(list);
+	return first * 1000;
+}
+
 static enum err_code
 read_clients(struct tls *t, const struct tls_texts *texts, struct err *e)
 {
@@ -158,6 +183,8 @@ read_all(struct tls *t, const struct tls_texts *texts, struct err *e)
 		return err_set(e, ERR_INVALID,
 		    "tls: certificate and key cannot be used: %s",
 		    gnutls_strerror(result));
+	t->until_ms[TLS_CERTIFICATE] = first_end(texts->certificate);
+	t->until_ms[TLS_CLIENT_CA] = first_end(texts->client_ca);
 	return read_clients(t, texts, e);
 }
 
@@ -192,6 +219,12 @@ tls_unref(struct tls *t)
 	if (t->credentials != NULL)
 		gnutls_certificate_free_credentials(t->credentials);
 	mem_free(t);
+}
+
+int64_t
+tls_until_ms(const struct tls *t, enum tls_part part)
+{
+	return t->until_ms[part];
 }
 
 const char *

@@ -29,6 +29,11 @@ enum err_code tls_read(struct tls **out, const struct tls_texts *texts,
 struct tls *tls_ref(struct tls *t); /* NULL is fine for both */
 void tls_unref(struct tls *t);
 
+/* Until when the server's own chain, and the authorities of its clients, are
+ * good: the first that ends counts. Wall clock; 0: not known, or there is none. */
+enum tls_part { TLS_CERTIFICATE, TLS_CLIENT_CA, TLS_PARTS };
+int64_t tls_until_ms(const struct tls *t, enum tls_part part);
+
 /* Why no client's certificate can be taken, or NULL. */
 const char *tls_fault(const struct tls *t);
 

@@ -141,6 +141,10 @@ struct cells {
 	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
 #define CELLS_head_sign { "/v1/audit/heads", \
 	{ STRANGERS, NO_ENGINE, NO_OPERATOR, 202 } }
+#define CELLS_alarms { "/v1/alarms", \
+	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
+#define CELLS_targets { "/v1/events/targets", \
+	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
 #define CELLS_keys { "/v1/keys", \
 	{ STRANGERS, NO_ENGINE, 200, 200, 200, 200, 200, 200, 200 } }
 /* 400: the body says nothing; 404: no such key. */
