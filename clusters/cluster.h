@@ -52,6 +52,8 @@ struct cluster_change {
 	const char *peer;
 	json_t *refused; /* NULL, or a trial, which goes on after a refusal and
 	                  * appends {"cluster","message"} here */
+	json_t *unchecked; /* of a trial: appends the names of clusters whose
+	                    * set the engine was not asked about yet */
 };
 
 /* Has no operator decided otherwise on one of these after this event?

@@ -311,6 +311,8 @@ apply_one(struct store *s, const char *cluster, const struct cluster_change *c,
 		code = apply_set(&set, s, c, kind, targets, e);
 	if (code == ERR_OK)
 		code = cluster_set_save(&set, s, c->peer, assigned, e);
+	if (set.unchecked && c->unchecked != NULL)
+		json_array_append_new(c->unchecked, json_string(cluster));
 	cluster_set_clear(&set);
 	json_decref(assigned);
 	if (code != ERR_CONFLICT || c->refused == NULL)

@@ -501,7 +501,9 @@ cluster_set_check(struct cluster_set *set, struct store *s, struct err *e)
 		set->unchecked = true;
 		log_warn("set.unchecked", "cluster=%s reason=%s", set->cluster,
 		    f.why);
-	} else if (f.state == STORE_SET_UNKNOWN && !set->trial) {
+	} else if (f.state == STORE_SET_UNKNOWN && set->trial) {
+		set->unchecked = true;
+	} else if (f.state == STORE_SET_UNKNOWN) {
 		code = err_set(e, ERR_UNAVAILABLE, "%s", f.why);
 	}
 	fit_clear(&f);

@@ -473,11 +473,12 @@ change_json(const json_t *before, const json_t *after, const char *to)
 
 static void
 answer_trial(struct release *r, json_t *changes, json_t *refused,
-    const char *build)
+    json_t *unchecked, const char *build)
 {
 	r->action->status = 200;
-	r->action->body = json_pack("{s:b, s:s?, s:o, s:o}", "dry_run", 1,
-	    "build", build, "changes", changes, "refused", refused);
+	r->action->body = json_pack("{s:b, s:s?, s:o, s:o, s:o}", "dry_run", 1,
+	    "build", build, "changes", changes, "refused", refused, "unchecked",
+	    unchecked);
 }
 
 /* What would have to be built is not known to fit. */
@@ -499,7 +500,8 @@ try_unbuilt(struct release *r, const char *commit, struct err *e)
 		json_object_set_new(after, "blocked", json_null());
 		json_array_append_new(changes, change_json(a, after, commit));
 	}
-	answer_trial(r, changes, json_array(), commit != NULL ? commit : r->to);
+	answer_trial(r, changes, json_array(), json_array(),
+	    commit != NULL ? commit : r->to);
 	return ERR_OK;
 }
 
@@ -536,10 +538,12 @@ try_change(struct release *r, change_fn *change, const char *commit,
 	struct cluster_change c = change_of(r);
 	AUTO_JSON changes = json_array();
 	AUTO_JSON refused = json_array();
+	AUTO_JSON unchecked = json_array();
 	struct err undone;
 	enum err_code code;
 
 	c.refused = refused;
+	c.unchecked = unchecked;
 	TRY(store_savepoint(r->store, e));
 	code = run_trial(r, &c, change, commit, changes, e);
 	if (store_savepoint_undo(r->store, &undone) != ERR_OK) {
@@ -548,7 +552,7 @@ try_change(struct release *r, change_fn *change, const char *commit,
 	}
 	if (code != ERR_OK)
 		return code;
-	answer_trial(r, STEAL(changes), STEAL(refused), NULL);
+	answer_trial(r, STEAL(changes), STEAL(refused), STEAL(unchecked), NULL);
 	return ERR_OK;
 }
 

@@ -115,6 +115,21 @@ print_texts(const json_t *list, const char *key, const char *what)
 }
 
 static void
+print_unchecked(const json_t *list)
+{
+	const json_t *name;
+	size_t i;
+
+	if (json_array_size(list) == 0)
+		return;
+	(void)printf("\nThe engine is asked first whether these bundles load "
+		     "together, in:");
+	json_array_foreach(list, i, name)
+		(void)printf(" %s", json_string_value(name));
+	(void)printf("\n");
+}
+
+static void
 print_difference(const json_t *d)
 {
 	const char *from = table_string(json_object_get(d, "from"), "rev");
@@ -151,6 +166,7 @@ cli_trial_print(const json_t *answer)
 	print_texts(changes, "blocked", "would be blocked");
 	print_texts(json_object_get(answer, "refused"), "message",
 	    "refuses it");
+	print_unchecked(json_object_get(answer, "unchecked"));
 	json_array_foreach(json_object_get(answer, "differences"), i, d)
 		print_difference(d);
 }
