@@ -179,7 +179,8 @@ void engines_unsent(struct engines *t, const struct engines_ticket *ticket);
  * bundles then, and counts itself as not ready until it heard of each: so for
  * ENGINES_SETTLE_S its next polls are answered at once, of each bundle
  * ENGINES_SETTLE_ANSWERS (one may be of the old configuration still; all of
- * them, and it would ask again without a pause for a minute). */
+ * them, and it would ask again without a pause for a minute). What it failed
+ * with before, a key that it did not know perhaps, it is sent again. */
 enum { ENGINES_SETTLE_S = 60, ENGINES_SETTLE_ANSWERS = 3 };
 void engines_told(struct engines *t, const char *cluster, const char *name,
     int64_t now_ms);

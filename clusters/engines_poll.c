@@ -430,6 +430,7 @@ engines_told(struct engines *t, const char *cluster, const char *name,
 		struct engines_bundle b = *at;
 
 		b.told_s = seconds(now_ms);
+		b.sent_count = 0;
 		engines_put_bundle(t, s, n, &b);
 		n = b.next;
 	}

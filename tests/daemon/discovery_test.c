@@ -251,6 +251,33 @@ SCENARIO(what_did_not_change_is_not_made_again)
 	assert_non_null(strstr(daemon_sh("edict audit --verify"), "event"));
 }
 
+static bool
+is_whole(void *etag)
+{
+	struct answer a = get_discovery("test", daemon_admin(), NULL);
+
+	return a.status == 200 &&
+	    strcmp(answer_header(&a, "ETag"), etag) == 0 &&
+	    daemon_get("/readyz", NULL, NULL).status == 200;
+}
+
+/* A file that the disk lost is made again, the same to the byte. */
+SCENARIO(a_lost_one_is_made_again)
+{
+	const char *etag;
+	struct answer a;
+
+	daemon_start_estate(daemon_estate(1));
+	wait_published("test", 0);
+	a = get_discovery("test", daemon_admin(), NULL);
+	etag = answer_header(&a, "ETag");
+	daemon_stop();
+	daemon_sh("rm data/artifacts/*/%.64s.tar.gz", etag + 8);
+	daemon_restart();
+	daemon_wait("it is there again", is_whole, (void *)(uintptr_t)etag,
+	    DAEMON_DEADLINE_MS);
+}
+
 static void
 refuses(struct engine *e, const char *why)
 {
@@ -533,6 +560,7 @@ main(void)
 		PLAY(it_is_served_plainly_and_to_its_cluster_only),
 		PLAY(polls_after_a_change_are_not_held),
 		PLAY(what_did_not_change_is_not_made_again),
+		PLAY(a_lost_one_is_made_again),
 		PLAY(an_engine_takes_nothing_else),
 		PLAY(keys_come_ahead_of_their_use),
 		PLAY(a_shared_secret_is_not_told),

@@ -371,6 +371,11 @@ who_was_told_is_answered(void **arg)
 	one_assign(2, 2);
 	assert_true(one_ask_and_get(1));
 	assert_false(x.a.settling);
+	/* It knows another key now, perhaps. */
+	assert_true(one_ask_and_get(1));
+	assert_false(one_ask_and_get(1));
+	engines_told(x.t, "prod", "host-1", x.p.now_ms);
+	assert_true(one_ask_and_get(1));
 	engines_free(x.t);
 }
 
