@@ -11,11 +11,11 @@ struct gate_set_part {
 	const char *path;   /* of the unsigned file; absolute */
 };
 
-/* Copies them to job->work/set and loads them by `opa eval -b … -b …`. Of job,
+/* Copies them to job->work/set and loads them by `opa build -b … -b …`. Of job,
  * work, engine and runner are needed. INVALID with opa's own words when it
  * refuses them; CORRUPT or NOT_FOUND when a file is not there as it was; TIMEOUT,
- * UNAVAILABLE and others when it could not be told. WebAssembly modules are not
- * started by an engine that has none, but read. */
+ * UNAVAILABLE and others when it could not be told. WebAssembly modules are
+ * read, but not started. */
 enum err_code gate_load_set(const struct gate_job *job,
     const struct gate_set_part *parts, size_t count, struct err *e) MUST_CHECK;
 

@@ -7,18 +7,50 @@
 #include "core/clock.h"
 #include "core/log.h"
 
+/* Engines without a name: those that come with an ETag run something, and
+ * whether each of them has something else by now cannot be told. */
+struct nameless {
+	uint64_t cluster, bundle;
+	bool any;
+};
+
+static void
+find_nameless(const struct engines_view *v, void *arg)
+{
+	struct nameless *n = arg;
+
+	if ((v->engine->flags & ENGINES_ANONYMOUS) == 0 ||
+	    v->engine->cluster != n->cluster)
+		return;
+	for (size_t i = 0; i < v->bundle_count; i++)
+		if (v->bundles[i]->bundle == n->bundle &&
+		    (v->bundles[i]->had > 0 || v->bundles[i]->had_other > 0))
+			n->any = true;
+}
+
+static bool
+has_nameless(struct engines *t, const char *cluster, const char *bundle)
+{
+	struct nameless n = { engines_hash(t, cluster), engines_hash(t, bundle),
+		false };
+
+	engines_each(t, find_nameless, &n);
+	return n.any;
+}
+
 /* Have all of them what is assigned since the root was given up? */
 static bool
-have_let_go(const struct tally *t, const char *cluster, const char *bundle,
-    int64_t serial)
+have_let_go(struct engines *engines, const struct tally *t, const char *cluster,
+    const char *bundle, int64_t serial)
 {
 	const struct tally_place *p = tally_find(t, cluster, bundle);
 
-	if (p == NULL || p->entry->serial < serial || p->credentials > 0)
+	if (p == NULL || p->entry->serial < serial)
 		return false;
 	return p->states[ENGINES_STATE_BEHIND] == 0 &&
 	    p->states[ENGINES_STATE_REJECTING] == 0 &&
-	    p->states[ENGINES_STATE_FRESH] == 0;
+	    p->states[ENGINES_STATE_FRESH] == 0 &&
+	    !has_nameless(engines, cluster, bundle);
 }
 
 static void
@@ -54,7 +86,8 @@ look(struct service *service, const json_t *given)
 			int64_t serial =
 			    json_integer_value(json_object_get(row, "serial"));
 
-			if (have_let_go(t, cluster, bundle, serial))
+			if (have_let_go(service->engines, t, cluster, bundle,
+				serial))
 				tell(service, cluster, bundle, serial);
 		}
 	}

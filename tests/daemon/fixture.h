@@ -199,6 +199,7 @@ struct engine *engine_start_as(const char *name, const char *cluster,
 struct engine *engine_start_with(const char *name, const char *config);
 bool engine_is_ready(struct engine *e); /* /health?bundles */
 const char *engine_log(struct engine *e);
+pid_t engine_pid(const struct engine *e);
 void engine_stop(struct engine *e);
 /* A decision as JSON text ("true", "3", "{\"a\":1}"), "undefined" without one.
  * path is "authz/level"; input may be NULL. */

@@ -99,6 +99,12 @@ engine_log(struct engine *e)
 	return daemon_read(e->log);
 }
 
+pid_t
+engine_pid(const struct engine *e)
+{
+	return e->pid;
+}
+
 void
 engine_stop(struct engine *e)
 {
