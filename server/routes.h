@@ -96,6 +96,8 @@
 	    NULL, "audit.sign")                                               \
 	X(alarms, "GET", "/v1/alarms", WHOLE_VIEWER, events_api_alarms,       \
 	    "limit next", NULL)                                               \
+	X(events, "GET", "/v1/events", WHOLE_VIEWER, events_api_stream,       \
+	    "after", NULL)                                                    \
 	X(targets, "GET", "/v1/events/targets", WHOLE_VIEWER,                 \
 	    events_api_targets, "limit next", NULL)                           \
 	X(keys, "GET", "/v1/keys", VIEWER, keys_api_list, NULL, NULL)         \

@@ -297,6 +297,44 @@ SCENARIO(giving_up_is_audited)
 	end();
 }
 
+static struct answer
+stream(const char *query, const char *header)
+{
+	struct answer a = daemon_get(daemon_printf("/v1/events%s", query),
+	    daemon_admin(), header);
+
+	assert_int_equal(a.status, 200);
+	assert_memory_equal(a.body, "retry: 2000\n", 12);
+	return a;
+}
+
+/* The same for who asks: from where they are, or from now on. */
+SCENARIO(events_are_there_for_who_asks)
+{
+	const char *rev = daemon_estate(1);
+	struct answer a;
+
+	daemon_start_estate(rev);
+	a = stream("?after=0", NULL);
+	assert_non_null(strstr(answer_header(&a, "Content-Type"),
+	    "text/event-stream"));
+	assert_non_null(strstr(a.body, "\nid: 1\nevent: published\ndata: {"));
+	assert_non_null(strstr(a.body, remote_at(rev)));
+	a = stream("", NULL);
+	assert_string_equal(a.body, "retry: 2000\nid: 1\n\n");
+	a = stream("", "Last-Event-ID: 1");
+	assert_string_equal(a.body, "retry: 2000\n\n");
+	change("authz", "pin", "{\"clusters\":[\"prod-eu\"],\"reason\":\"r\"}");
+	a = stream("", "Last-Event-ID: 1");
+	assert_non_null(strstr(a.body, "\nid: 2\nevent: held\ndata: {"));
+	assert_null(strstr(a.body, "published"));
+	/* Of a database that is not here any more. */
+	a = stream("?after=77", NULL);
+	assert_string_equal(a.body, "retry: 2000\nid: 2\n\n");
+	a = daemon_get("/v1/events?after=x", daemon_admin(), NULL);
+	assert_int_equal(a.status, 400);
+}
+
 static bool
 is_calm(void *arg)
 {
@@ -388,6 +426,7 @@ main(void)
 		PLAY(events_tell_what_happens),
 		PLAY(who_was_down_misses_nothing),
 		PLAY(giving_up_is_audited),
+		PLAY(events_are_there_for_who_asks),
 		PLAY(certificates_that_run_out_are_told),
 		PLAY(wrong_targets_are_refused),
 	};

@@ -143,6 +143,8 @@ struct cells {
 	{ STRANGERS, NO_ENGINE, NO_OPERATOR, 202 } }
 #define CELLS_alarms { "/v1/alarms", \
 	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
+#define CELLS_events { "/v1/events", \
+	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
 #define CELLS_targets { "/v1/events/targets", \
 	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
 #define CELLS_keys { "/v1/keys", \
