@@ -126,7 +126,8 @@ static const struct spec signing_spec[] = {
 	    .sub = key_spec, .size = sizeof(struct conf_key),
 	    .help = "Keys to import; without any, one is made." },
 	{ "use", SPEC_STRING, offsetof(struct conf, signing.use), .max = 64,
-	    .help = "The key that signs; default: the one in use, else the "
+	    .help = "The key that signs for clusters without one of their "
+		    "own (`edict key use`); default: the one in use, else the "
 		    "first." },
 	{ 0 }
 };

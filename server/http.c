@@ -374,7 +374,6 @@ static enum err_code
 prepare(struct http *h, struct err *e)
 {
 	const struct http_setup *setup = h->setup;
-	const struct conf *c = setup->conf;
 
 	if (setup->listener_count == 0 ||
 	    setup->listener_count > SERVICE_LOOPS_MAX)
@@ -382,7 +381,6 @@ prepare(struct http *h, struct err *e)
 		    SERVICE_LOOPS_MAX);
 	TRY(block_signals(h, e));
 	TRY(read_access(h, e));
-	TRY(service_read_keys(&h->service.keys, c->data_dir, e));
 	count_room(h);
 	TRY(bundle_get_ready(e));
 	TRY(make_loops(h, e));
@@ -442,7 +440,6 @@ http_clear(struct http *h)
 	for (size_t i = 0; i < h->loop_count; i++)
 		loop_free(h->loops[i]);
 	catalog_unref(h->service.catalog);
-	mem_free(h->service.keys);
 	pthread_mutex_destroy(&h->service.lock);
 	lookout_clear(&h->lookout);
 	store_free(h->store);

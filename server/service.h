@@ -37,7 +37,6 @@ struct service {
 	struct channel *ledger;
 	struct access_slot access;
 	struct study *study;    /* for what takes long */
-	char *keys;             /* what GET /v1/keys answers */
 	int64_t started_ms;     /* wall clock */
 	size_t connections_max; /* of each thread */
 	size_t held_max;        /* polls that wait, in all threads */
@@ -77,10 +76,5 @@ json_t *service_reasons(struct service *s);
 
 /* What is wrong and does not keep it from serving: as service_reasons. */
 json_t *service_warnings(struct service *s);
-
-/* The public keys in data_dir/keys as the API shows them, in *out (mem_free).
- * Private files are not opened. */
-enum err_code service_read_keys(char **out, const char *data_dir, struct err *e)
-    MUST_CHECK;
 
 #endif
