@@ -388,6 +388,41 @@ SCENARIO(keys_come_ahead_of_their_use)
 	assert_true(strtol(strchr(document, ' '), NULL, 10) < 100);
 }
 
+static bool
+runs_next(void *arg)
+{
+	const json_t *c = daemon_api("GET", "/clusters/test", NULL, 200);
+	const json_t *e =
+	    daemon_api("GET", "/clusters/test/engines", NULL, 200);
+	const char *etag = daemon_text(c, "assignments.0.etag");
+	const char *has = daemon_text(e, "items.0.bundles.0.has.etag");
+
+	return strcmp(daemon_text(c, "assignments.0.key"), arg) == 0 &&
+	    has != NULL && strcmp(has, etag) == 0;
+}
+
+/* From key to key, nobody touches the engine, and it never is without policy. */
+SCENARIO(a_rotation_reaches_engines_by_itself)
+{
+	struct engine *e;
+	const char *token;
+	size_t from;
+
+	daemon_start_estate(daemon_estate(1));
+	token = token_of("e1", "test");
+	wait_published("test", 0);
+	e = engine_start_with("host-1", discovery_config("test", token));
+	engine_wait(e, "billing/level", NULL, "1", DAEMON_DEADLINE_MS);
+	from = strlen(daemon_log());
+	daemon_sh("edict keygen next && edict key add next.key --id next");
+	wait_published("test", from);
+	daemon_sh("edict key use next --cluster test --reason rotation");
+	daemon_wait("the engine runs what the next key signed", runs_next,
+	    (void *)(uintptr_t) "next", DAEMON_DEADLINE_MS);
+	assert_string_equal(engine_ask(e, "billing/level", NULL), "1");
+	daemon_wait("the engine is ready", is_ready, e, SETTLED_MS);
+}
+
 /* A secret that would sign as well is not handed out. */
 SCENARIO(a_shared_secret_is_not_told)
 {
@@ -563,6 +598,7 @@ main(void)
 		PLAY(a_lost_one_is_made_again),
 		PLAY(an_engine_takes_nothing_else),
 		PLAY(keys_come_ahead_of_their_use),
+		PLAY(a_rotation_reaches_engines_by_itself),
 		PLAY(a_shared_secret_is_not_told),
 		PLAY(plain_configurations_run),
 		PLAY(an_envoy_configuration_has_its_section),
