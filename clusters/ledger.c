@@ -27,6 +27,7 @@ static const struct ledger_row pipeline_rows[] = {
 	{ LEDGER_VERDICT, ledger_verdict, false },
 	{ LEDGER_PUBLISH, ledger_publish, false },
 	{ LEDGER_OPERATION, ledger_operation, true },
+	{ LEDGER_COLLECT, ledger_collect, true },
 	{ LEDGER_DISCOVERY, ledger_discovery, false },
 	{ LEDGER_KEYS, ledger_keys, true },
 	{ LEDGER_VARIANT, ledger_variant, true },
@@ -48,8 +49,8 @@ static const struct ledger_row http_rows[] = {
 
 /* The same numbers as lists for channel_receive. */
 static const uint32_t pipeline_kinds[] = { LEDGER_REPOSITORY, LEDGER_COMMITS,
-	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, LEDGER_DISCOVERY,
-	LEDGER_KEYS, LEDGER_VARIANT, LEDGER_HEAD, LEDGER_TARGETS,
+	LEDGER_VERDICT, LEDGER_PUBLISH, LEDGER_OPERATION, LEDGER_COLLECT,
+	LEDGER_DISCOVERY, LEDGER_KEYS, LEDGER_VARIANT, LEDGER_HEAD, LEDGER_TARGETS,
 	LEDGER_DELIVERY, LEDGER_ALARMS, LEDGER_SETS, LEDGER_SET, 0 };
 static const uint32_t http_kinds[] = { LEDGER_ACTION, LEDGER_ENGINES,
 	LEDGER_HTTP_ALARMS, LEDGER_ACKED, 0 };
@@ -323,6 +324,7 @@ start(struct ledger *l, const struct ledger_setup *setup, struct err *e)
 	l->context.repositories_left = setup->repositories_max;
 	l->context.engines_max = setup->engines_max;
 	l->context.handover_ms = setup->handover_ms;
+	l->context.keep = setup->keep;
 	l->context.folder = setup->data_dir;
 	TRY(signals_open(&l->signals, e));
 	TRY(store_open(&l->context.store, setup->data_dir, e));

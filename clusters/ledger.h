@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clusters/store_gc.h"
 #include "core/channel.h"
 
 enum ledger_kind {
@@ -55,8 +56,12 @@ enum ledger_kind {
 	LEDGER_PUBLISH = 203,
 	/* Progress and end of an operation.
 	 * {"id","state":"running"|"done"|"failed","progress"?,"resolved"?,
-	 *  "error"?:{"code","message"}} → {} */
+	 *  "error"?:{"code","message"}, "result"?: {…}} → {} */
 	LEDGER_OPERATION = 204,
+	/* COLLECT: removes some of what is kept no longer (clusters/store_gc.h).
+	 * {} → {"artifacts","reports","report_bytes","operations","engines":
+	 *  how many, "more": bool} */
+	LEDGER_COLLECT = 214,
 	/* A cluster's discovery bundle, its files durable already; it is what
 	 * the cluster's engines get from now on.
 	 * {"cluster","revision","artifact":{"sha256","size","key",
@@ -143,6 +148,7 @@ struct ledger_setup {
 	int http_fd;
 	int64_t repositories_max;
 	int64_t engines_max;
+	struct store_keep keep;
 	int64_t handover_ms; /* how long a root that moves is waited for */
 	bool best_effort;    /* confinement, as confine_rules has it */
 };

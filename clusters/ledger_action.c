@@ -302,6 +302,7 @@ static const struct action_row {
 	{ "suspend", act_suspend, SCOPE_RELEASER, 0 },
 	{ "unsuspend", act_unsuspend, SCOPE_RELEASER, 0 },
 	{ "accept", act_accept, SCOPE_ADMIN, 0 },
+	{ "gc", ledger_gc, SCOPE_ADMIN, 0 },
 	{ "token.create", act_token_create, SCOPE_ADMIN, 0 },
 	{ "token.revoke", act_token_revoke, SCOPE_ADMIN, 0 },
 	{ "key.use", act_key_use, SCOPE_ADMIN, 0 },

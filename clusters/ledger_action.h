@@ -45,6 +45,9 @@ enum err_code ledger_rollback(struct action *a, struct err *e) MUST_CHECK;
 enum err_code ledger_pin(struct action *a, struct err *e) MUST_CHECK;
 enum err_code ledger_resume(struct action *a, struct err *e) MUST_CHECK;
 
+/* clusters/ledger_gc.c */
+enum err_code ledger_gc(struct action *a, struct err *e) MUST_CHECK;
+
 /* clusters/ledger_orphan.c */
 enum err_code ledger_cluster_remove(struct action *a, struct err *e) MUST_CHECK;
 

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "clusters/ledger.h"
+#include "clusters/store_gc.h"
 #include "clusters/store_write.h"
 
 enum {
@@ -19,6 +20,7 @@ struct ledger_context {
 	int64_t repositories_left; /* new ones that may still come; they are
 	                            * only ever added while this runs */
 	int64_t engines_max;
+	struct store_keep keep;
 	int64_t handover_ms; /* for engines to let go of a root */
 	const char *folder; /* whose disk may be full; NULL: not asked */
 };
@@ -31,6 +33,7 @@ ledger_fn ledger_commits;
 ledger_fn ledger_verdict;
 ledger_fn ledger_publish;
 ledger_fn ledger_operation;
+ledger_fn ledger_collect;
 ledger_fn ledger_discovery;
 ledger_fn ledger_head;
 ledger_fn ledger_keys;

@@ -313,16 +313,16 @@ ledger_operation(struct ledger_context *c, const json_t *payload,
 		NULL };
 	struct store_progress p = { 0 };
 	struct store_operation_full known;
-	const json_t *error = NULL;
+	const json_t *error = NULL, *result = NULL;
 	const char *code, *message;
 	json_error_t why;
 	json_int_t id;
 
 	(void)reply;
 	if (json_unpack_ex(payload_unconst(payload), &why, 0,
-		"{s:I, s:s, s?s, s?s, s?o !}", "id", &id, "state", &p.state,
-		"progress", &p.progress, "resolved", &p.resolved, "error",
-		&error) != 0)
+		"{s:I, s:s, s?s, s?s, s?o, s?o !}", "id", &id, "state",
+		&p.state, "progress", &p.progress, "resolved", &p.resolved,
+		"error", &error, "result", &result) != 0)
 		return payload_error(&why, "operation", e);
 	if (!is_one_of(p.state, states))
 		return err_set(e, ERR_INVALID, "operation: unknown state");
@@ -335,6 +335,7 @@ ledger_operation(struct ledger_context *c, const json_t *payload,
 	TRY(store_get_operation(c->store, id, &known, e));
 	store_operation_full_clear(&known);
 	p.error = error;
+	p.result = result;
 	if (strcmp(p.state, "running") != 0)
 		p.finished_ms = clock_now_ms();
 	return store_progress_operation(c->store, id, &p, e);

@@ -129,6 +129,10 @@ static const char *const migrations[STORE_VERSION] = {
 	"ALTER TABLE verdicts ADD COLUMN cut_ms INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE artifacts ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE operations ADD COLUMN result TEXT;"
+	"CREATE INDEX verdicts_whole ON verdicts"
+	" (repository, id, at_ms, commit_id) WHERE cut_ms = 0;"
+	"CREATE INDEX revisions_artifact ON revisions (artifact);"
+	"CREATE INDEX assignments_artifact ON assignments (artifact);"
 	/* The discovery bundle that a cluster's engines get. */
 	"CREATE TABLE discoveries ("
 	" cluster TEXT PRIMARY KEY REFERENCES clusters(name),"

@@ -56,19 +56,11 @@ take_files(struct store_files *out, struct rows *r, struct err *e)
 }
 
 enum err_code
-store_files(struct store *s, struct store_files *out, struct err *e)
+store_take_files(struct rows *r, struct store_files *out, struct err *e)
 {
-	AUTO_ROWS r = { 0 };
 	struct store_files all = { 0 };
-	enum err_code code;
+	enum err_code code = take_files(&all, r, e);
 
-	TRY(rows_open(&r, s, e,
-	    "SELECT sha256, 0 FROM artifacts"
-	    " UNION SELECT content_sha256, 1 FROM artifacts"
-	    " UNION SELECT sha256, 0 FROM discoveries"
-	    " UNION SELECT content_sha256, 1 FROM discoveries",
-	    ""));
-	code = take_files(&all, &r, e);
 	if (code != ERR_OK) {
 		store_files_clear(&all);
 		return code;
@@ -77,6 +69,20 @@ store_files(struct store *s, struct store_files *out, struct err *e)
 		qsort(all.items, all.count, sizeof *all.items, compare_files);
 	*out = all;
 	return ERR_OK;
+}
+
+enum err_code
+store_files(struct store *s, struct store_files *out, struct err *e)
+{
+	AUTO_ROWS r = { 0 };
+
+	TRY(rows_open(&r, s, e,
+	    "SELECT sha256, 0 FROM artifacts"
+	    " UNION SELECT content_sha256, 1 FROM artifacts"
+	    " UNION SELECT sha256, 0 FROM discoveries"
+	    " UNION SELECT content_sha256, 1 FROM discoveries",
+	    ""));
+	return store_take_files(&r, out, e);
 }
 
 bool

@@ -30,6 +30,10 @@ struct store_files {
 };
 enum err_code store_files(struct store *s, struct store_files *out,
     struct err *e) MUST_CHECK;
+/* Of a statement that gives a SHA-256 and 1 for a content. */
+struct rows;
+enum err_code store_take_files(struct rows *r, struct store_files *out,
+    struct err *e) MUST_CHECK;
 void store_files_clear(struct store_files *f);
 bool store_files_has(const struct store_files *f, const char *sha256,
     bool is_content);

@@ -64,7 +64,7 @@ store_next_operation(struct store *s, const char *repository,
 	    "SELECT id, kind, state, bundle, target, resolved, forced"
 	    " FROM operations"
 	    " WHERE repository = ?1 AND state IN ('pending', 'running')"
-	    " AND waits IS NULL ORDER BY id LIMIT 1",
+	    " AND waits IS NULL AND kind <> 'gc' ORDER BY id LIMIT 1",
 	    "s", repository);
 
 	if (code == ERR_NOT_FOUND)
@@ -140,8 +140,9 @@ store_progress_operation(struct store *s, int64_t id,
 	    "UPDATE operations SET state = ?2,"
 	    " progress = coalesce(?3, progress),"
 	    " resolved = coalesce(?4, resolved), error = coalesce(?5, error),"
-	    " assignments = coalesce(?6, assignments), finished_ms = ?7"
+	    " assignments = coalesce(?6, assignments), finished_ms = ?7,"
+	    " result = coalesce(?8, result)"
 	    " WHERE id = ?1 AND state IN ('pending', 'running')",
-	    "issojji", id, p->state, p->progress, p->resolved, p->error,
-	    p->assignments, p->finished_ms);
+	    "issojjij", id, p->state, p->progress, p->resolved, p->error,
+	    p->assignments, p->finished_ms, p->result);
 }

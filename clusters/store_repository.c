@@ -270,7 +270,8 @@ store_verdict_by_identity(struct store *s, const char *identity, json_t **out,
 	AUTO_ROWS r = { 0 };
 	enum err_code code = rows_one(&r, s, e,
 	    "SELECT report FROM verdicts WHERE identity = ?1"
-	    " AND state <> 'could_not_run' ORDER BY id DESC LIMIT 1",
+	    " AND state <> 'could_not_run' AND cut_ms = 0"
+	    " ORDER BY id DESC LIMIT 1",
 	    "s", identity);
 
 	if (code == ERR_NOT_FOUND)

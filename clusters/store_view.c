@@ -55,7 +55,7 @@ store_view_verdicts(struct store *s, const char *repository, const char *commit,
     json_t **out, struct err *e)
 {
 	return sql_list(s, e, out,
-	    "SELECT report AS \"report:json\" FROM verdicts"
+	    "SELECT report AS \"report:json\", cut_ms AS \"cut:time\" FROM verdicts"
 	    " WHERE repository = ?1 AND commit_id = ?2 ORDER BY id DESC",
 	    "ss", repository, commit);
 }
@@ -172,8 +172,8 @@ store_view_operation(struct store *s, int64_t id, json_t **out, struct err *e)
 	    " who AS \"by\", reason, forced AS \"forced:bool\","
 	    " created_ms AS \"created_at:time\","
 	    " finished_ms AS \"finished_at:time\", progress,"
-	    " error AS \"error:json\", assignments AS \"assignments:json\""
-	    " FROM operations WHERE id = ?1",
+	    " error AS \"error:json\", assignments AS \"assignments:json\","
+	    " result AS \"result:json\" FROM operations WHERE id = ?1",
 	    "i", id);
 }
 

@@ -170,7 +170,7 @@ void store_operation_full_clear(struct store_operation_full *o);
 /* What is NULL stays as it was. finished_ms 0: it is not finished. */
 struct store_progress {
 	const char *state, *progress, *resolved;
-	const json_t *error, *assignments;
+	const json_t *error, *assignments, *result;
 	int64_t finished_ms;
 };
 enum err_code store_progress_operation(struct store *s, int64_t id,

@@ -261,7 +261,12 @@ add_verdicts(struct store *s, json_t *row, struct err *e)
 	json_array_foreach(rows, i, item) {
 		json_t *report = json_object_get(item, "report");
 
+		const char *cut = payload_text(item, "cut");
+
 		json_object_del(report, "identity");
+		if (cut != NULL)
+			json_object_set_new(report, "results_removed_at",
+			    json_string(cut));
 		json_array_append(list, report);
 	}
 	return ERR_OK;

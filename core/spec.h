@@ -20,7 +20,7 @@ enum spec_kind {
 	SPEC_BOOL,    /* bool */
 	SPEC_INT,     /* int64_t */
 	SPEC_SIZE,    /* int64_t bytes: 4096, 16KiB, 512MiB, 1GiB */
-	SPEC_SECONDS, /* int64_t seconds: 90, 90s, 2m, 1h */
+	SPEC_SECONDS, /* int64_t seconds: 90, 90s, 2m, 1h, 30d */
 	SPEC_ENUM,    /* int: the index in choices */
 	SPEC_STRINGS, /* struct spec_strings; a single string counts as one */
 	SPEC_OBJECT,  /* an embedded struct described by sub */

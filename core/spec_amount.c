@@ -18,6 +18,7 @@ static const struct unit size_units[] = {
 };
 
 static const struct unit second_units[] = {
+	{ "d", 86400 },
 	{ "h", 3600 },
 	{ "m", 60 },
 	{ "s", 1 },

@@ -1,10 +1,15 @@
 #include "server/artifact.h"
 
 #include <assert.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "bundler/compile.h"
 #include "clusters/store.h"
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -179,6 +184,36 @@ artifact_is_whole(const struct desk *d, const struct store_artifact *stored)
 	return is_there(path, stored->sha256, (size_t)stored->size);
 }
 
+/* Who puts down what is there already, and who removes what nobody names, take
+ * turns: then either it is young, or it is written again. */
+static pthread_mutex_t files_turn = PTHREAD_MUTEX_INITIALIZER;
+
+static bool
+is_there_and_young(const char *path, const char *sha256, size_t size)
+{
+	bool there;
+
+	(void)pthread_mutex_lock(&files_turn);
+	there = is_there(path, sha256, size) &&
+	    utimensat(AT_FDCWD, path, NULL, 0) == 0;
+	(void)pthread_mutex_unlock(&files_turn);
+	return there;
+}
+
+bool
+artifact_remove(const char *path, int64_t young_ms)
+{
+	struct stat st;
+	bool gone;
+
+	(void)pthread_mutex_lock(&files_turn);
+	gone = lstat(path, &st) == 0 &&
+	    clock_now_ms() - (int64_t)st.st_mtim.tv_sec * 1000 >= young_ms &&
+	    unlink(path) == 0;
+	(void)pthread_mutex_unlock(&files_turn);
+	return gone;
+}
+
 enum err_code
 artifact_put(char *path, const char *sha256, const struct buf *data,
     struct err *e)
@@ -186,7 +221,7 @@ artifact_put(char *path, const char *sha256, const struct buf *data,
 	char *slash = strrchr(path, '/');
 	enum err_code code;
 
-	if (is_there(path, sha256, data->len))
+	if (is_there_and_young(path, sha256, data->len))
 		return ERR_OK;
 	*slash = '\0';
 	code = file_make_dirs(path, e);

@@ -16,9 +16,13 @@ enum err_code artifact_build(json_t **out, struct desk *d,
     const struct bundle_means *means, struct err *e) MUST_CHECK;
 
 /* Writes a file that is named by the SHA-256 of its bytes, and its folder,
- * durably; nothing when it is there. path is left as it was. */
+ * durably; one that is there only becomes young. path is left as it was. */
 enum err_code artifact_put(char *path, const char *sha256,
     const struct buf *data, struct err *e) MUST_CHECK;
+
+/* Removes such a file, which nobody names, if it was not put down again in the
+ * last young_ms. True: it is gone. Any thread; both take turns. */
+bool artifact_remove(const char *path, int64_t young_ms);
 
 /* The file that engines get for it is there, and is what was stored. */
 bool artifact_is_whole(const struct desk *d,

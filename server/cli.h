@@ -73,6 +73,7 @@ extern const struct cli_command cli_engine_config;       /* cli_engine.c */
 extern const struct cli_command cli_token;               /* cli_token.c */
 extern const struct cli_command cli_audit;               /* cli_audit.c */
 extern const struct cli_command cli_backup, cli_restore; /* cli_backup.c */
+extern const struct cli_command cli_gc;            /* cli_gc.c */
 extern const struct cli_command cli_man;                 /* cli_man.c */
 
 #endif

@@ -8,6 +8,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_audit,
 	&cli_backup,
 	&cli_restore,
+	&cli_gc,
 	&cli_init,
 	&cli_check,
 	&cli_build,

@@ -247,6 +247,9 @@ static const struct spec conf_spec[] = {
 	    .help = "How engines are served." },
 	{ "engines", SPEC_OBJECT, 0, .sub = engines_spec,
 	    .help = "What is remembered of engines." },
+	{ "retention", SPEC_OBJECT, offsetof(struct conf, retention),
+	    .sub = conf_retention_spec,
+	    .help = "What is kept, and for how long." },
 	{ "discovery", SPEC_OBJECT, offsetof(struct conf, discovery),
 	    .sub = conf_discovery_spec,
 	    .help = "What engines that are configured by discovery are told "

@@ -12,6 +12,7 @@
 #include "server/conf_access.h"
 #include "server/conf_sets.h"
 #include "server/conf_events.h"
+#include "server/conf_retention.h"
 
 enum conf_sandbox { SANDBOX_REQUIRED, SANDBOX_BEST_EFFORT };
 
@@ -99,6 +100,7 @@ struct conf {
 	} engines;
 	struct conf_discovery discovery;
 	struct conf_sets sets;
+	struct conf_retention retention;
 	struct spec_list events; /* of conf_event_target */
 };
 

@@ -21,6 +21,7 @@
 #include "policies/gate_local.h"
 #include "server/courier.h"
 #include "server/desk.h"
+#include "server/gc.h"
 #include "server/discovery.h"
 #include "server/heads.h"
 #include "server/jwks_refresh.h"
@@ -46,6 +47,8 @@ struct pipeline {
 	pthread_t *threads;
 	size_t count;
 	struct discovery discovery;
+	struct gc gc;
+	pthread_t gc_thread;
 	pthread_t discovery_thread;
 	pthread_t jwks_thread;
 	struct signer signer;
@@ -195,6 +198,22 @@ run_set_check(void *arg)
 	(void)prctl(PR_SET_NAME, "sets");
 	set_check_run(arg);
 	return NULL;
+}
+
+static void *
+run_gc(void *arg)
+{
+	(void)prctl(PR_SET_NAME, "gc");
+	gc_run(arg);
+	return NULL;
+}
+
+static void
+start_gc(struct pipeline *p)
+{
+	p->gc.desk = &p->desk;
+	if (pthread_create(&p->gc_thread, NULL, run_gc, &p->gc) != 0)
+		assert(0 && "pthread_create");
 }
 
 static void
@@ -411,6 +430,7 @@ pipeline_main(const struct pipeline_setup *setup)
 	start_heads(&p);
 	start_signer(&p);
 	couriers_start(&p.desk);
+	start_gc(&p);
 	serve(&p);
 	stop_workers(&p);
 	/* A thread may be inside a gate run: the supervisor ends those children

@@ -217,8 +217,7 @@ note_keys(const struct conf *c, struct err *e)
 
 	TRY(key_ring_read(&ring, dir, e));
 	for (size_t i = 0; i < ring.count; i++)
-		(void)json_array_append_new(keys,
-		    describe_key(&ring.items[i]));
+		(void)json_array_append_new(keys, describe_key(&ring.items[i]));
 	code = store_note_keys(c->data_dir, keys,
 	    ring.current != NULL ? key_id(ring.current) : NULL, e);
 	key_ring_clear(&ring);
@@ -280,6 +279,17 @@ make_room(const char *data_dir)
 		    "wait");
 }
 
+/* What is only written down, on a disk without a byte left: the next start does
+ * it, and this one serves. */
+static enum err_code
+without_room(const char *data_dir, enum err_code code, const struct err *e)
+{
+	if (code != ERR_IO || !reserve_is_full(data_dir))
+		return code;
+	log_error("disk.full", "error=\"%s\": not written down", e->text);
+	return ERR_OK;
+}
+
 static enum err_code
 prepare_all(const struct conf *c, struct err *e)
 {
@@ -289,7 +299,7 @@ prepare_all(const struct conf *c, struct err *e)
 	TRY(prepare_keys(c, e));
 	TRY(store_prepare(c->data_dir, e));
 	TRY(retire_keys(c, e));
-	return note_keys(c, e);
+	return without_room(c->data_dir, note_keys(c, e), e);
 }
 
 /* The child tells its error through the pipe: nothing means all is well. */

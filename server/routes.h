@@ -88,6 +88,7 @@
 	    operations_api_ask, NULL, "cluster.remove")                       \
 	X(engines, "GET", "/v1/clusters/{cluster}/engines", VIEWER,           \
 	    engines_api_list, "limit next state", NULL)                       \
+	X(gc, "POST", "/v1/gc", ADMIN, operations_api_ask, NULL, "gc")        \
 	X(audit, "GET", "/v1/audit", WHOLE_VIEWER, audit_api_list,            \
 	    "limit next kind who subject since commit", NULL)                 \
 	X(heads, "GET", "/v1/audit/heads", WHOLE_VIEWER, audit_api_heads,     \

@@ -83,6 +83,8 @@ run_ledger(struct supervisor *sv)
 		.repositories_max = (int64_t)sv->conf->repositories.count,
 		.engines_max = sv->conf->engines.max,
 		.handover_ms = sv->conf->sets.handover_timeout * 1000,
+		.keep = conf_retention_keep(&sv->conf->retention,
+		    sv->conf->engines.forget_after),
 		.best_effort = sv->conf->gate.sandbox == SANDBOX_BEST_EFFORT,
 	};
 

@@ -135,6 +135,8 @@ struct cells {
 	{ STRANGERS, NO_ENGINE, 403, 403, 403, 409, 409, 404, 409 } }
 #define CELLS_engines { "/v1/clusters/prod-eu/engines", \
 	{ STRANGERS, NO_ENGINE, 200, 200, 404, 200, 200, 404, 200 } }
+#define CELLS_gc { "/v1/gc", \
+	{ STRANGERS, NO_ENGINE, NO_OPERATOR, 202 } }
 #define CELLS_audit { "/v1/audit", \
 	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
 #define CELLS_heads { "/v1/audit/heads", \

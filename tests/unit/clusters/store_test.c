@@ -61,6 +61,9 @@ test_newer_schema_is_refused(void **state)
 	assert_int_equal(try_open(&w, &e), ERR_OK);
 	/* An older one is brought up to date, for writers; readers wait. */
 	tamper(&w,
+	    "DROP INDEX verdicts_whole;"
+	    "DROP INDEX revisions_artifact;"
+	    "DROP INDEX assignments_artifact;"
 	    "ALTER TABLE verdicts DROP COLUMN cut_ms;"
 	    "ALTER TABLE artifacts DROP COLUMN used_ms;"
 	    "ALTER TABLE operations DROP COLUMN result;"

@@ -204,7 +204,7 @@ test_operation_object(void **state)
 	assert_int_equal(view_operation(s, id, &j, &w.e), ERR_OK);
 	assert_members(j,
 	    "id kind state repository bundle bundles to by reason forced "
-	    "created_at finished_at progress error assignments");
+	    "created_at finished_at progress error assignments result");
 	assert_true(json_is_null(json_object_get(j, "finished_at")));
 	json_decref(j);
 	assert_int_equal(view_operation(s, "99", &j, &w.e), ERR_NOT_FOUND);
