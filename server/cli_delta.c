@@ -1,25 +1,19 @@
 #include "server/cli_delta.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "core/mem.h"
-#include "core/utf8.h"
 #include "server/cli_table.h"
-
-enum { WIDTH = 80, WIDTH_MIN = 40, WIDTH_ANY = 100000 };
 
 static const struct mark {
 	const char *change;
 	char sign;
-	const char *colour;
+	enum screen_tint tint;
 } marks[] = {
-	{ "added", '+', "\033[32m" },
-	{ "removed", '-', "\033[31m" },
-	{ "changed", '~', "\033[33m" },
+	{ "added", '+', TINT_GOOD },
+	{ "removed", '-', TINT_BAD },
+	{ "changed", '~', TINT_CARE },
 };
 enum { MARKS = sizeof marks / sizeof marks[0] };
 
@@ -34,64 +28,23 @@ mark_of(const json_t *item)
 	return &marks[MARKS - 1];
 }
 
-static bool
-is_colourful(void)
-{
-	const char *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL &&
-	    term != NULL && strcmp(term, "dumb") != 0;
-}
-
-/* Of lines: as wide as the terminal; elsewhere they are left whole. */
-static size_t
-width_now(void)
-{
-	struct winsize size;
-
-	if (!isatty(STDOUT_FILENO))
-		return WIDTH_ANY;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 ||
-	    size.ws_col < WIDTH_MIN)
-		return WIDTH;
-	return size.ws_col;
-}
-
-static void
-cut(char *line, size_t width)
-{
-	size_t len = strlen(line);
-	size_t at = 0;
-
-	for (size_t n = 0; at < len; n++) {
-		size_t step = utf8_size(line + at, len - at);
-
-		if (n == width) {
-			line[at] = '\0';
-			return;
-		}
-		at += step > 0 ? step : 1;
-	}
-}
-
 /* One line, in a mark's colour where there are colours. */
 static void __attribute__((format(printf, 3, 4)))
 print_line(const struct mark *m, int indent, const char *fmt, ...)
 {
-	bool colour = m != NULL && is_colourful();
+	enum screen_tint tint = m != NULL ? m->tint : TINT_NONE;
+	AUTO_STR clean = NULL;
 	va_list ap;
 	char *line;
 
 	va_start(ap, fmt);
 	line = mem_vprintf(fmt, ap);
 	va_end(ap);
-	cut(line, width_now() - (size_t)indent);
-	if (colour)
-		(void)fputs(m->colour, stdout);
-	table_text(line, indent, 1);
-	if (colour)
-		(void)fputs("\033[0m", stdout);
+	clean = screen_clean(line, strcspn(line, "\n"));
 	mem_free(line);
+	clean[screen_fit(clean, screen_width() - (size_t)indent)] = '\0';
+	(void)printf("%s%*s%s%s\n", screen_tint(tint), indent, "", clean,
+	    screen_plain(tint));
 }
 
 static const char *

@@ -12,7 +12,7 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 
-enum { SCREEN_LABEL = 9 };
+enum { SCREEN_LABEL = 9, SCREEN_USUAL = 80 };
 
 size_t
 screen_width(void)
@@ -21,6 +21,8 @@ screen_width(void)
 
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
 		return SIZE_MAX;
+	if (size.ws_col == 0) /* it does not know */
+		return SCREEN_USUAL;
 	return size.ws_col >= SCREEN_LEAST ? size.ws_col : SCREEN_LEAST;
 }
 

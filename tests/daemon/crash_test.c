@@ -43,8 +43,10 @@ verify(const struct answer *a)
 	const char *rev;
 
 	daemon_save("got.tar.gz", a->body, a->len);
-	said = json_loads(daemon_sh("edict verify got.tar.gz --json "
-				    "--key data/keys/*.pub --scope main"),
+	said = json_loads(
+	    daemon_sh(
+		"edict verify got.tar.gz --json "
+		"--key data/keys/$(cat data/keys/current).pub --scope main"),
 	    0, NULL);
 	assert_non_null(said);
 	rev = daemon_text(said, "revision");

@@ -563,6 +563,15 @@ check_command(struct manual *m, const char *command, const char *holds)
 	json_decref(j);
 }
 
+static bool
+has_alarms(void *arg)
+{
+	(void)arg;
+	return json_array_size(daemon_at(daemon_api("GET", "/alarms", NULL,
+					     200),
+		   "items")) > 0;
+}
+
 /* A key that is missing, one that is not documented, one of another type: each
  * fails, as does a part of the manual that nothing here comes by. */
 SCENARIO(json_is_as_documented)
@@ -573,6 +582,7 @@ SCENARIO(json_is_as_documented)
 	json_t *value;
 
 	(void)live();
+	daemon_wait("an alarm", has_alarms, NULL, DAEMON_DEADLINE_MS);
 	daemon_sh("edict keygen ci && edict build work --bundle authz"
 		  " -o out.tar.gz --signing-key ci.key --key-id ci");
 	assert_int_equal(json_object_size(commands),
