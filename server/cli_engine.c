@@ -37,7 +37,7 @@ static const struct cli_option engine_options[] = {
 	{ "wait", 0, "SECONDS",
 	    "long polling; default 45, 0 for plain polling" },
 	{ "persist", 0, "DIR",
-	    "where engines keep bundles over a restart; default .opa" },
+	    "bundles are kept here over a restart; default .opa" },
 	{ "no-persist", 0, NULL, "they do not keep them" },
 	{ "path", 0, "DECISION",
 	    "what Envoy asks for; default envoy/authz/allow" },
