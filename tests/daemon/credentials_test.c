@@ -284,6 +284,50 @@ SCENARIO(keys_in_a_file_change)
 	    DAEMON_DEADLINE_MS);
 }
 
+static bool
+is_converged(void *revision)
+{
+	json_t *j = daemon_api("GET", "/clusters/prod-eu/engines", NULL, 200);
+
+	for (size_t i = 0; i < json_array_size(daemon_at(j, "items")); i++) {
+		const char *name =
+		    daemon_text(j, daemon_printf("items.%zu.engine", i));
+		const char *now = daemon_text(j,
+		    daemon_printf("items.%zu.bundles.0.has.revision", i));
+
+		if (name != NULL && strcmp(name, "opa-7f9c") == 0 &&
+		    now != NULL && strcmp(now, revision) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* As kubelet does: a file that is put in place of the one before. */
+SCENARIO(an_engine_in_a_pod)
+{
+	struct engine *e;
+	const char *rev, *file;
+
+	start_with_file();
+	daemon_sh("edict engine-config prod-eu >pod.yaml");
+	file = daemon_path("pod.token");
+	daemon_write("pod.token", daemon_jwt("rsa", "RS256", "."));
+	daemon_sh(
+	    "sed -i -E 's|token(_path)?: .*|token_path: \"%s\"|' pod.yaml "
+	    "&& grep -q token_path pod.yaml",
+	    file);
+	e = engine_start_with("container", daemon_path("pod.yaml"));
+	engine_wait(e, "authz/level", NULL, "1", DAEMON_DEADLINE_MS);
+	/* The next token is signed by another key; the one before goes. */
+	daemon_sh("printf %%s '%s' >next.token && mv next.token pod.token",
+	    daemon_jwt("ec", "ES256", "."));
+	(void)daemon_jose("keyset ec");
+	rev = daemon_estate(2);
+	engine_wait(e, "authz/level", NULL, "2", DAEMON_DEADLINE_MS);
+	daemon_wait("it is known by its pod", is_converged,
+	    (void *)(uintptr_t)rev, DAEMON_DEADLINE_MS);
+}
+
 /* nginx, which serves what is in keys/. */
 struct host {
 	int port;
@@ -456,6 +500,7 @@ main(void)
 		PLAY(tokens_that_do_not_hold),
 		PLAY(signatures_are_checked_once),
 		PLAY(keys_in_a_file_change),
+		PLAY(an_engine_in_a_pod),
 		PLAY(keys_come_from_a_url),
 		PLAY(unknown_keys_are_asked_for),
 		PLAY(keys_grow_too_old),
