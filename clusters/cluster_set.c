@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clusters/cluster_key.h"
 #include "clusters/cluster_settle.h"
 #include "clusters/store_removed.h"
 #include "core/log.h"

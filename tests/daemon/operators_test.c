@@ -390,7 +390,8 @@ action_of(const json_t *j)
 {
 	const char *reason = daemon_text(j, "detail.reason");
 	const char *who = daemon_text(j, "who");
-	int o, number;
+	int o = 0;
+	int number = 0;
 
 	if (reason == NULL || sscanf(reason, "op%d-%d", &o, &number) != 2)
 		fail_msg("an event that nobody asked for: %s", reason);

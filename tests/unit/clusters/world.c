@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clusters/view.h"
 #include "clusters/store_set.h"
+#include "clusters/view.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
