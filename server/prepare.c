@@ -165,7 +165,9 @@ choose_key(const struct conf *c, const char *dir, const struct key_ring *ring,
 		    : key_id(key_ring_newest(ring, KEY_BUNDLE)->key);
 	if (ring->current == NULL)
 		log_info("key.chosen", "id=%s", id);
-	return key_ring_use(dir, id, e);
+	if (key_ring_use(dir, id, e) == ERR_OK)
+		return ERR_OK;
+	return c->signing.use != NULL ? err_add(e, "signing.use") : e->code;
 }
 
 /* What the keeper would refuse is found here, with a message, and not in a
