@@ -9,7 +9,7 @@
 #include "clusters/cluster.h"
 #include "clusters/cluster_key.h"
 #include "clusters/cluster_operation.h"
-#include "clusters/ledger_action.h"
+#include "clusters/ledger_release.h"
 #include "clusters/payload.h"
 #include "clusters/selector.h"
 #include "clusters/store_set.h"
@@ -19,18 +19,6 @@
 #include "core/mem.h"
 
 enum { RELEASE_NAMES_MAX = 10000 };
-
-/* Strings and lists are borrowed from the payload, but for what is owned. */
-struct release {
-	struct action *action;
-	struct store *store;
-	const char *bundle, *to, *selector;
-	const json_t *bundles, *clusters, *expect;
-	int until_next, force, dry_run;
-	char repository[STORE_NAME_SIZE]; /* of the bundles */
-	json_t *bundle_names;             /* owned: what it comes to */
-	json_t *cluster_names;            /* owned; NULL: all that have any */
-};
 
 static bool
 is_limited(const struct release *r)
@@ -310,8 +298,8 @@ choose(struct release *r, struct err *e)
 
 /* ---- the change ---- */
 
-static struct cluster_change
-change_of(const struct release *r)
+struct cluster_change
+release_change(const struct release *r)
 {
 	return (struct cluster_change){
 		.bundles = r->bundle_names,
@@ -437,133 +425,14 @@ answer_assignments(struct release *r, const struct cluster_change *c,
 	return ERR_OK;
 }
 
-/* ---- only to see ---- */
-
-static const json_t *
-same_place(const json_t *list, const json_t *a)
-{
-	size_t i;
-	json_t *item;
-
-	json_array_foreach(list, i, item)
-		if (json_equal(json_object_get(item, "cluster"),
-			json_object_get(a, "cluster")) &&
-		    json_equal(json_object_get(item, "bundle"),
-			json_object_get(a, "bundle")))
-			return item;
-	return NULL;
-}
-
-/* to NULL: as it is named, for it is not known yet. */
-static json_t *
-change_json(const json_t *before, const json_t *after, const char *to)
-{
-	const char *from = payload_text(before, "revision");
-	bool same = json_equal(json_object_get(before, "content"),
-	    json_object_get(after, "content"));
-
-	return json_pack("{s:O, s:O, s:s, s:s?, s:b, s:O, s:O, s:O, s:O}",
-	    "cluster", json_object_get(before, "cluster"), "bundle",
-	    json_object_get(before, "bundle"), "from", from, "to", to, "moves",
-	    !same, "mode", json_object_get(after, "mode"), "serial",
-	    json_object_get(before, "serial"), "forced",
-	    json_object_get(after, "forced"), "blocked",
-	    json_object_get(after, "blocked"));
-}
-
-static void
-answer_trial(struct release *r, json_t *changes, json_t *refused,
-    json_t *unchecked, const char *build)
-{
-	r->action->status = 200;
-	r->action->body = json_pack("{s:b, s:s?, s:o, s:o, s:o}", "dry_run", 1,
-	    "build", build, "changes", changes, "refused", refused, "unchecked",
-	    unchecked);
-}
-
-/* What would have to be built is not known to fit. */
 static enum err_code
-try_unbuilt(struct release *r, const char *commit, struct err *e)
-{
-	struct cluster_change c = change_of(r);
-	AUTO_JSON before = NULL;
-	json_t *changes = json_array();
-	size_t i;
-	json_t *a;
-
-	TRY(cluster_assignments(r->store, &c, &before, e));
-	json_array_foreach(before, i, a) {
-		AUTO_JSON after = json_copy(a);
-
-		json_object_set_new(after, "content", json_null());
-		json_object_set_new(after, "mode", json_string("held"));
-		json_object_set_new(after, "blocked", json_null());
-		json_array_append_new(changes, change_json(a, after, commit));
-	}
-	answer_trial(r, changes, json_array(), json_array(),
-	    commit != NULL ? commit : r->to);
-	return ERR_OK;
-}
-
-typedef enum err_code change_fn(struct store *s, const struct cluster_change *c,
-    const char *commit, struct err *e);
-
-/* The real change, and what came of it. */
-static enum err_code
-run_trial(struct release *r, struct cluster_change *c, change_fn *change,
-    const char *commit, json_t *changes, struct err *e)
-{
-	AUTO_JSON before = NULL;
-	AUTO_JSON after = NULL;
-	size_t i;
-	json_t *a;
-
-	TRY(cluster_assignments(r->store, c, &before, e));
-	TRY(change(r->store, c, commit, e));
-	TRY(cluster_assignments(r->store, c, &after, e));
-	json_array_foreach(before, i, a) {
-		const json_t *now = same_place(after, a);
-
-		if (now != NULL && !json_equal(a, payload_unconst(now)))
-			json_array_append_new(changes,
-			    change_json(a, now, payload_text(now, "revision")));
-	}
-	return ERR_OK;
-}
-
-static enum err_code
-try_change(struct release *r, change_fn *change, const char *commit,
+carry_out(struct release *r, release_fn *change, const char *commit,
     struct err *e)
 {
-	struct cluster_change c = change_of(r);
-	AUTO_JSON changes = json_array();
-	AUTO_JSON refused = json_array();
-	AUTO_JSON unchecked = json_array();
-	struct err undone;
-	enum err_code code;
-
-	c.refused = refused;
-	c.unchecked = unchecked;
-	TRY(store_savepoint(r->store, e));
-	code = run_trial(r, &c, change, commit, changes, e);
-	if (store_savepoint_undo(r->store, &undone) != ERR_OK) {
-		*e = undone;
-		return undone.code;
-	}
-	if (code != ERR_OK)
-		return code;
-	answer_trial(r, STEAL(changes), STEAL(refused), STEAL(unchecked), NULL);
-	return ERR_OK;
-}
-
-static enum err_code
-carry_out(struct release *r, change_fn *change, const char *commit,
-    struct err *e)
-{
-	struct cluster_change c = change_of(r);
+	struct cluster_change c = release_change(r);
 
 	if (r->dry_run)
-		return try_change(r, change, commit, e);
+		return release_try(r, change, commit, e);
 	TRY(change(r->store, &c, commit, e));
 	return answer_assignments(r, &c, e);
 }
@@ -573,7 +442,7 @@ carry_out(struct release *r, change_fn *change, const char *commit,
 static enum err_code
 roll_back_now(struct release *r, const char *commit, struct err *e)
 {
-	struct cluster_change c = change_of(r);
+	struct cluster_change c = release_change(r);
 	bool waits = false;
 
 	TRY(cluster_rollback_or_ask(r->store, &c, commit, &waits, e));
@@ -595,7 +464,7 @@ roll_back(struct release *r, struct err *e)
 	enum err_code code;
 
 	TRY(choose(r, e));
-	c = change_of(r);
+	c = release_change(r);
 	TRY(cluster_check_change(r->store, &c, e));
 	code = view_resolve(r->store, r->repository, r->to, &rev, e);
 	if (code == ERR_OK)
@@ -613,8 +482,8 @@ roll_back(struct release *r, struct err *e)
 	if (!is_signed)
 		return add_unsigned(r, rev.commit, e);
 	if (r->dry_run)
-		return try_unbuilt(r, *rev.commit != '\0' ? rev.commit : NULL,
-		    e);
+		return release_try_unbuilt(r,
+		    *rev.commit != '\0' ? rev.commit : NULL, e);
 	return add_operation(r, rev.commit, e);
 }
 
@@ -662,7 +531,7 @@ do_resume(struct store *s, const struct cluster_change *c, const char *commit,
 }
 
 static enum err_code
-hold_or_follow(struct release *r, change_fn *change, struct err *e)
+hold_or_follow(struct release *r, release_fn *change, struct err *e)
 {
 	enum err_code code = choose(r, e);
 
