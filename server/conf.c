@@ -538,7 +538,7 @@ fill_in(struct conf *c, const struct conf_flags *flags, struct err *e)
 	TRY(fill_repositories(c, flags, e));
 	TRY(fill_commands(c, e));
 	TRY(conf_discovery_check(&c->discovery, e));
-	TRY(conf_events_check(&c->events, e));
+	TRY(conf_events_fill(&c->events, e));
 	TRY(file_make_dirs(c->data_dir, e));
 	real = realpath(c->data_dir, NULL);
 	if (real == NULL)

@@ -1,7 +1,10 @@
 #include "server/conf_events.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "core/mem.h"
 #include "server/call.h"
 #include "server/event_body.h"
 
@@ -63,13 +66,40 @@ check_target(const struct conf_event_target *t, struct err *e)
 	return t->url != NULL ? call_url_check(t->url, true, e) : ERR_OK;
 }
 
-enum err_code
-conf_events_check(const struct spec_list *targets, struct err *e)
+static enum err_code
+make_absolute(char **path, struct err *e)
 {
-	const struct conf_event_target *t = targets->items;
+	char *here;
+
+	if (*path == NULL || **path == '/')
+		return ERR_OK;
+	here = get_current_dir_name();
+	if (here == NULL)
+		return err_errno(e, "%s", *path);
+	AUTO_STR relative = *path;
+	*path = mem_printf("%s/%s", here, relative);
+	free(here);
+	return ERR_OK;
+}
+
+static enum err_code
+fill_target(struct conf_event_target *t, struct err *e)
+{
+	TRY(check_target(t, e));
+	TRY(make_absolute(&t->url_file, e));
+	TRY(make_absolute(&t->ca_file, e));
+	for (size_t i = 0; i < t->secret_files.count; i++)
+		TRY(make_absolute(&t->secret_files.items[i], e));
+	return ERR_OK;
+}
+
+enum err_code
+conf_events_fill(struct spec_list *targets, struct err *e)
+{
+	struct conf_event_target *t = targets->items;
 
 	for (size_t i = 0; i < targets->count; i++)
-		if (check_target(&t[i], e) != ERR_OK)
+		if (fill_target(&t[i], e) != ERR_OK)
 			return err_add(e, "events.%s", t[i].name);
 	return ERR_OK;
 }

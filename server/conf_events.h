@@ -17,15 +17,16 @@ struct conf_event_target {
 	int kind;       /* enum conf_event_kind */
 	struct spec_strings secret_files; /* two during a rotation */
 	char *ca_file;                    /* NULL: the system's */
-	struct spec_strings only;           /* names of events; none: all */
+	struct spec_strings only;         /* names of events; none: all */
 	int64_t timeout;                  /* seconds, of one request */
 	int64_t give_up_after;            /* seconds */
 };
 
 extern const struct spec conf_event_spec[];
 
-/* What the table cannot say: ERR_INVALID names the target and what to do. */
-enum err_code conf_events_check(const struct spec_list *targets, struct err *e)
+/* What the table cannot say: ERR_INVALID names the target and what to do. Paths
+ * become absolute: who reads the files has another folder. */
+enum err_code conf_events_fill(struct spec_list *targets, struct err *e)
     MUST_CHECK;
 
 #endif
