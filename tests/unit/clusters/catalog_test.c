@@ -315,7 +315,7 @@ test_threads(void **state)
 		struct catalog *next;
 
 		if (i % 10 == 9)
-			publish(2 + i / 20, "abcd"[i / 10 % 4], 'b');
+			publish(1 + i / 10, "abcde"[i / 10], 'b');
 		next = load(old);
 		pthread_mutex_lock(&sh.lock);
 		sh.now = next;
