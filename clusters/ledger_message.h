@@ -22,7 +22,7 @@ struct ledger_context {
 	int64_t engines_max;
 	struct store_keep keep;
 	int64_t handover_ms; /* for engines to let go of a root */
-	const char *folder; /* whose disk may be full; NULL: not asked */
+	const char *folder;  /* whose disk may be full; NULL: not asked */
 };
 
 typedef enum err_code ledger_fn(struct ledger_context *c, const json_t *payload,

@@ -64,7 +64,7 @@ extern const struct cli_command cli_status;          /* cli_status.c */
 extern const struct cli_command cli_log;             /* cli_log.c */
 extern const struct cli_command cli_show;            /* cli_show.c */
 extern const struct cli_command cli_rollback, cli_pin,
-    cli_resume;                                  /* cli_rollback.c */
+    cli_resume;                              /* cli_rollback.c */
 extern const struct cli_command cli_retest;  /* cli_retest.c */
 extern const struct cli_command cli_cluster; /* cli_cluster.c */
 extern const struct cli_command cli_fetch, cli_suspend, cli_unsuspend,
@@ -73,7 +73,7 @@ extern const struct cli_command cli_engine_config;       /* cli_engine.c */
 extern const struct cli_command cli_token;               /* cli_token.c */
 extern const struct cli_command cli_audit;               /* cli_audit.c */
 extern const struct cli_command cli_backup, cli_restore; /* cli_backup.c */
-extern const struct cli_command cli_gc;            /* cli_gc.c */
+extern const struct cli_command cli_gc;                  /* cli_gc.c */
 extern const struct cli_command cli_man;                 /* cli_man.c */
 
 #endif

@@ -8,11 +8,11 @@
 #include <stdint.h>
 
 #include "core/spec.h"
-#include "server/conf_discovery.h"
 #include "server/conf_access.h"
-#include "server/conf_sets.h"
+#include "server/conf_discovery.h"
 #include "server/conf_events.h"
 #include "server/conf_retention.h"
+#include "server/conf_sets.h"
 
 enum conf_sandbox { SANDBOX_REQUIRED, SANDBOX_BEST_EFFORT };
 

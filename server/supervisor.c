@@ -422,8 +422,8 @@ loop(struct supervisor *sv)
 		int64_t wait = sooner(restart_due(sv),
 		    children_tick(sv->children, clock_mono_ms()));
 
-		wait = sooner(wait,
-		    handover_tick(sv->handover, clock_mono_ms()));
+		wait =
+		    sooner(wait, handover_tick(sv->handover, clock_mono_ms()));
 		if (wait > 60000)
 			wait = 60000;
 		if (poll(fds, 3, (int)wait) < 0 && errno != EINTR)
@@ -496,7 +496,10 @@ set_up(struct supervisor *sv, struct err *e)
 int
 supervisor_main(const struct conf *c)
 {
-	struct supervisor sv = { .conf = c, .signals = -1, .keys = -1, .lock = -1 };
+	struct supervisor sv = { .conf = c,
+		.signals = -1,
+		.keys = -1,
+		.lock = -1 };
 	struct err e = { 0 };
 
 	/* A log that nobody reads any more must not end the server. */

@@ -152,14 +152,6 @@ const char *daemon_jose(const char *commands);
 const char *daemon_jwt(const char *key, const char *algorithm,
     const char *change);
 
-/* `sh -c` where there are, besides, commands of an issuer of JWTs, which jose
- * signs: key NAME ALGORITHM; keyset NAME…: keys.json with their public halves;
- * claims CHANGE (of jq): those of a pod's service account "opa" in the namespace
- * "eu"; sign KEY ALGORITHM CLAIMS [KID]. What it prints; and such a token. */
-const char *daemon_jose(const char *commands);
-const char *daemon_jwt(const char *key, const char *algorithm,
-    const char *change);
-
 /* Bundles authz and billing; clusters prod-eu with both, prod-us with authz,
  * test with billing. The server with that, when all of it is served. */
 const char *daemon_estate(int n);

@@ -15,9 +15,9 @@
 
 #include "clusters/catalog.h"
 #include "clusters/ledger.h"
+#include "clusters/store_set.h"
 #include "clusters/store_view.h"
 #include "clusters/view.h"
-#include "clusters/store_set.h"
 #include "core/channel.h"
 #include "core/clock.h"
 #include "core/confine.h"
