@@ -81,6 +81,11 @@ chain_heads_meet(struct chain_heads *h, const struct chain_event *v,
 			    "its head was signed; the chain up to there was "
 			    "made anew",
 			    v->seq);
+	if (h->next < h->count && h->items[h->next].at.seq < v->seq)
+		return err_set(e, ERR_CORRUPT,
+		    "audit: a head of event %" PRId64
+		    " was signed, and there is no such event",
+		    h->items[h->next].at.seq);
 	return strcmp(v->kind, "audit.head") == 0 ? hear(h, v, e) : ERR_OK;
 }
 

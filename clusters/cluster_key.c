@@ -142,48 +142,6 @@ note_use(struct store *s, const struct cluster_key_change *c,
 }
 
 static enum err_code
-use_in(struct store *s, const struct cluster_key_change *c, const char *cluster,
-    json_t *list, struct err *e)
-{
-	char was[STORE_KEY_SIZE];
-	struct store_owner owner;
-	json_int_t changed, waiting;
-
-	TRY(store_cluster_owner(s, cluster, &owner, e));
-	TRY(store_cluster_key(s, cluster, was, e));
-	TRY(check_expected(c, cluster, was, e));
-	TRY(store_set_cluster_key(s, cluster, c->key, c->who, c->now_ms,
-	    c->reason, e));
-	TRY(note_use(s, c, cluster, was, e));
-	TRY(rekey_all(s, cluster, c, &changed, &waiting, e));
-	(void)json_array_append_new(list,
-	    json_pack("{s:s, s:s, s:I, s:I}", "cluster", cluster, "previous",
-		was, "changed", changed, "waiting", waiting));
-	return ERR_OK;
-}
-
-enum err_code
-cluster_key_use(struct store *s, const struct cluster_key_change *c,
-    json_t **out, struct err *e)
-{
-	AUTO_JSON list = json_array();
-	size_t i;
-	json_t *name;
-
-	TRY(check_key(s, c->key, e));
-	json_array_foreach(c->clusters, i, name) {
-		if (!json_is_string(name))
-			return err_set(e, ERR_INVALID,
-			    "clusters: has to be a list of names");
-		TRY(use_in(s, c, json_string_value(name), list, e));
-	}
-	*out = json_pack("{s:s, s:O}", "key", c->key, "clusters", list);
-	return ERR_OK;
-}
-
-/* ---- what is signed ---- */
-
-static enum err_code
 follow(struct store *s, const char *cluster, int64_t now_ms, struct err *e)
 {
 	struct assign_who who = { "pipeline", now_ms, NULL };
@@ -201,17 +159,26 @@ follow(struct store *s, const char *cluster, int64_t now_ms, struct err *e)
 }
 
 static enum err_code
-go_on(struct store *s, const char *cluster,
-    const struct cluster_key_change *change, struct err *e)
+use_in(struct store *s, const struct cluster_key_change *c, const char *cluster,
+    json_t *list, struct err *e)
 {
-	char key[STORE_KEY_SIZE];
+	char was[STORE_KEY_SIZE];
+	struct store_owner owner;
 	json_int_t changed, waiting;
 
-	TRY(store_cluster_key(s, cluster, key, e));
-	if (strcmp(key, change->key) != 0)
-		return ERR_OK;
-	TRY(rekey_all(s, cluster, change, &changed, &waiting, e));
-	return follow(s, cluster, change->now_ms, e);
+	TRY(store_cluster_owner(s, cluster, &owner, e));
+	TRY(store_cluster_key(s, cluster, was, e));
+	TRY(check_expected(c, cluster, was, e));
+	TRY(store_set_cluster_key(s, cluster, c->key, c->who, c->now_ms,
+	    c->reason, e));
+	TRY(note_use(s, c, cluster, was, e));
+	TRY(rekey_all(s, cluster, c, &changed, &waiting, e));
+	/* What was held back for want of the other key's signature. */
+	TRY(follow(s, cluster, c->now_ms, e));
+	(void)json_array_append_new(list,
+	    json_pack("{s:s, s:s, s:I, s:I}", "cluster", cluster, "previous",
+		was, "changed", changed, "waiting", waiting));
+	return ERR_OK;
 }
 
 /* Those that still lack a signature go on waiting. */
@@ -229,6 +196,42 @@ resume_operations(struct store *s, int64_t now_ms, struct err *e)
 			return code;
 		TRY(cluster_operation(s, id, now_ms, e));
 	}
+}
+
+enum err_code
+cluster_key_use(struct store *s, const struct cluster_key_change *c,
+    json_t **out, struct err *e)
+{
+	AUTO_JSON list = json_array();
+	size_t i;
+	json_t *name;
+
+	TRY(check_key(s, c->key, e));
+	json_array_foreach(c->clusters, i, name) {
+		if (!json_is_string(name))
+			return err_set(e, ERR_INVALID,
+			    "clusters: has to be a list of names");
+		TRY(use_in(s, c, json_string_value(name), list, e));
+	}
+	TRY(resume_operations(s, c->now_ms, e));
+	*out = json_pack("{s:s, s:O}", "key", c->key, "clusters", list);
+	return ERR_OK;
+}
+
+/* ---- what is signed ---- */
+
+static enum err_code
+go_on(struct store *s, const char *cluster,
+    const struct cluster_key_change *change, struct err *e)
+{
+	char key[STORE_KEY_SIZE];
+	json_int_t changed, waiting;
+
+	TRY(store_cluster_key(s, cluster, key, e));
+	if (strcmp(key, change->key) != 0)
+		return ERR_OK;
+	TRY(rekey_all(s, cluster, change, &changed, &waiting, e));
+	return follow(s, cluster, change->now_ms, e);
 }
 
 enum err_code

@@ -165,6 +165,27 @@ release_member(struct store *s, struct cluster_member *m,
 	return ERR_OK;
 }
 
+/* Whatever passed comes after what was forced and did not. */
+static enum err_code
+find_passed(struct store *s, struct cluster_member *m, struct assign_target *t,
+    struct assign_target *skipped, struct err *e)
+{
+	enum err_code code;
+
+	if (!m->now.forced)
+		return find_target(s, &m->now, t, skipped, e);
+	m->now.line = m->now.depth = -1;
+	m->now.current_with[0] = '\0';
+	code = find_target(s, &m->now, t, skipped, e);
+	if (code == ERR_OK)
+		return ERR_OK;
+	m->now.line = m->old.line;
+	m->now.depth = m->old.depth;
+	memcpy(m->now.current_with, m->old.current_with,
+	    sizeof m->now.current_with);
+	return code;
+}
+
 static enum err_code
 follow_member(struct store *s, struct cluster_member *m,
     const struct assign_who *who, struct err *e)
@@ -184,7 +205,7 @@ follow_member(struct store *s, struct cluster_member *m,
 		    "no longer defined for this cluster; served as it is");
 		return ERR_OK;
 	}
-	code = find_target(s, &m->now, &t, &skipped, e);
+	code = find_passed(s, m, &t, &skipped, e);
 	if (code == ERR_OK) {
 		m->step = assign_follow(&m->now, &t, who);
 		m->event = ASSIGN_FOLLOW;
@@ -249,23 +270,12 @@ cluster_set_resume(struct cluster_set *set, struct store *s, const char *bundle,
 	assert(m != NULL);
 	TRY(assign_allowed(&m->now, ASSIGN_RESUME, e));
 	m->now.until[0] = '\0';
-	if (m->now.forced) {
-		/* Whatever passed comes after what did not. */
-		m->now.line = m->now.depth = -1;
-		m->now.current_with[0] = '\0';
-	}
 	TRY(store_is_member(s, set->cluster, bundle, &member, e));
 	m->now.quarantine_count = 0; /* resuming lifts it */
 	if (member)
-		code = find_target(s, &m->now, &t, &skipped, e);
+		code = find_passed(s, m, &t, &skipped, e);
 	if (code != ERR_OK && code != ERR_NOT_FOUND)
 		return code;
-	if (code == ERR_NOT_FOUND && m->now.forced) {
-		m->now.line = m->old.line;
-		m->now.depth = m->old.depth;
-		memcpy(m->now.current_with, m->old.current_with,
-		    sizeof m->now.current_with);
-	}
 	m->event = ASSIGN_RESUME;
 	m->step = assign_resume(&m->now, code == ERR_OK ? &t : NULL, who);
 	return ERR_OK;

@@ -61,7 +61,7 @@ enum ledger_kind {
 	/* COLLECT: removes some of what is kept no longer (clusters/store_gc.h).
 	 * {} → {"artifacts","reports","report_bytes","operations","engines":
 	 *  how many, "more": bool} */
-	LEDGER_COLLECT = 214,
+	LEDGER_COLLECT = 206,
 	/* A cluster's discovery bundle, its files durable already; it is what
 	 * the cluster's engines get from now on.
 	 * {"cluster","revision","artifact":{"sha256","size","key",

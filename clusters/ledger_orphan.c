@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clusters/cluster.h"
 #include "clusters/ledger_action.h"
 #include "clusters/payload.h"
 #include "clusters/store_removed.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 
@@ -110,6 +112,8 @@ take_away(struct removal *r, struct err *e)
 	if (r->bundle == NULL)
 		TRY(store_remove_cluster(a->store, r->cluster, e));
 	TRY(audit_removal(r, bundles, e));
+	/* What it stood in the way of. */
+	TRY(cluster_follow_waiting(a->store, clock_now_ms(), e));
 	a->status = 200;
 	a->body =
 	    json_pack("{s:s, s:O}", "cluster", r->cluster, "removed", bundles);

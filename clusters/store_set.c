@@ -35,7 +35,8 @@ store_set_known(struct store *s, const char *digest, bool current,
 	AUTO_ROWS r = { 0 };
 	enum err_code code = rows_one(&r, s, e,
 	    "SELECT state, reason FROM sets WHERE digest = ?1"
-	    " AND (?2 = 0 OR engine ="
+	    /* What another engine refused, this one may load. */
+	    " AND ((?2 = 0 AND state = 'loads') OR engine ="
 	    "  (SELECT value FROM meta WHERE name = 'set_engine'))"
 	    " ORDER BY at_ms DESC LIMIT 1",
 	    "sb", digest, current);

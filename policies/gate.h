@@ -130,6 +130,7 @@ struct gate_job {
 	 * until nothing else runs on this machine. May be NULL. */
 	void (*before_retry)(void *arg);
 	void *arg;
+	int64_t load_ms; /* for loading one bundle; 0: GATE_LOAD_MS */
 };
 
 /* path is the program's file, dir where the question is asked (it exists and is

@@ -169,7 +169,7 @@ evaluate(struct buf *out, const struct gate_job *job, const char *query,
 	code = gate_engine_run(job->runner, &c,
 	    &(struct gate_tool){ .args = args,
 		.dir = dir,
-		.timeout_ms = GATE_LOAD_MS,
+		.timeout_ms = gate_load_ms(job),
 		.out_max = out_max },
 	    e);
 	if (code == ERR_OK && out != NULL)

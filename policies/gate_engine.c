@@ -99,7 +99,14 @@ gate_engine_run(const struct gate_runner *runner, struct child_result *c,
 		    child_end_name(c->end), c->status);
 	if (c->status == 0)
 		return ERR_OK;
-	return c->status == 2 ? died(c, command, e) : refused(c, command, e);
+	/* `opa eval` ends with 2, too, and says why on its standard output. */
+	return gate_panicked(c) ? died(c, command, e) : refused(c, command, e);
+}
+
+int64_t
+gate_load_ms(const struct gate_job *job)
+{
+	return job->load_ms > 0 ? job->load_ms : GATE_LOAD_MS;
 }
 
 static enum err_code
@@ -234,7 +241,7 @@ gate_load(const struct gate_job *job, const struct gate_artifact *a,
 		args[5] = "--verification-key";
 	if (prepare(dir, a, e) != ERR_OK)
 		return err_as(e, ERR_IO);
-	code = run_engine(job->runner, &c, dir, args, GATE_LOAD_MS, e);
+	code = run_engine(job->runner, &c, dir, args, gate_load_ms(job), e);
 	child_result_clear(&c);
 	if (code != ERR_OK)
 		return err_add(e, "bundle %s", a->bundle);

@@ -43,6 +43,7 @@ enum gate_state gate_died(struct gate_run *r, const char *what,
 /* A Go program that ran out of memory or threads, or had a bug: exit status 2,
  * which is a failed test's as well, but without any results. */
 bool gate_panicked(const struct child_result *c);
+int64_t gate_load_ms(const struct gate_job *job);
 
 int64_t gate_timeout_ms(const struct gate_run *r);
 

@@ -1,5 +1,6 @@
 #include "server/cli_wait.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -144,22 +145,97 @@ is_done(const struct look *l)
 	return l->known && json_array_size(l->missing) == 0;
 }
 
+static void
+rest(void)
+{
+	const struct timespec pause = { .tv_nsec = WAIT_PAUSE_MS * 1000000 };
+
+	(void)nanosleep(&pause, NULL);
+}
+
+static bool
+is_blocked(const json_t *assignment)
+{
+	return json_is_string(json_object_get(assignment, "blocked"));
+}
+
+/* What is held up by something (its set is being looked at, its key signs) as
+ * it stands now. */
+static enum err_code
+look_at_blocked(struct client *c, json_t *assignments, bool *blocked,
+    struct err *e)
+{
+	const json_t *a, *now;
+	size_t i, k;
+
+	*blocked = false;
+	json_array_foreach(assignments, i, a) {
+		AUTO_STR segment = client_segment(table_string(a, "cluster"));
+		AUTO_STR path = mem_printf("/clusters/%s", segment);
+		json_t *cluster = NULL;
+
+		if (!is_blocked(a))
+			continue;
+		TRY(client_call(c, "GET", path, NULL, &cluster, NULL, e));
+		json_array_foreach(json_object_get(cluster, "assignments"), k,
+		    now)
+			if (json_equal(json_object_get(now, "bundle"),
+				json_object_get(a, "bundle")))
+				(void)json_array_set(assignments, i,
+				    (json_t *)(uintptr_t)now);
+		json_decref(cluster);
+		*blocked |= is_blocked(json_array_get(assignments, i));
+	}
+	return ERR_OK;
+}
+
+/* Who goes on waits for engines then. */
+static enum err_code
+wait_moved(struct client *c, json_t *assignments, int64_t end_ms, bool *moved,
+    struct err *e)
+{
+	bool blocked = true;
+
+	while (blocked) {
+		TRY(look_at_blocked(c, assignments, &blocked, e));
+		if (blocked && clock_mono_ms() >= end_ms)
+			break;
+		if (blocked)
+			rest();
+	}
+	*moved = !blocked;
+	return ERR_OK;
+}
+
+static enum err_code
+wait_taken(struct look *l, struct client *c, const json_t *assignments,
+    int64_t end_ms, struct err *e)
+{
+	size_t last = SIZE_MAX;
+
+	TRY(look(l, c, assignments, e));
+	while (!is_done(l) && clock_mono_ms() < end_ms) {
+		show_progress(l, &last);
+		rest();
+		TRY(look(l, c, assignments, e));
+	}
+	return ERR_OK;
+}
+
 enum err_code
 cli_wait(struct client *c, const json_t *assignments, int64_t timeout_ms,
     json_t **out, struct err *e)
 {
-	const struct timespec pause = { .tv_nsec = WAIT_PAUSE_MS * 1000000 };
 	struct look l = { .missing = json_array() };
+	json_t *list = json_copy((json_t *)(uintptr_t)assignments);
 	int64_t begin = clock_mono_ms();
-	size_t last = SIZE_MAX;
-	enum err_code code = look(&l, c, assignments, e);
+	bool moved = false;
+	enum err_code code = wait_moved(c, list, begin + timeout_ms, &moved, e);
 
-	while (code == ERR_OK && !is_done(&l) &&
-	    clock_mono_ms() - begin < timeout_ms) {
-		show_progress(&l, &last);
-		(void)nanosleep(&pause, NULL);
-		code = look(&l, c, assignments, e);
-	}
+	if (code == ERR_OK)
+		code = wait_taken(&l, c, list, begin + timeout_ms, e);
+	l.known &= moved;
+	json_decref(list);
 	if (code != ERR_OK) {
 		json_decref(l.missing);
 		return code;

@@ -14,6 +14,8 @@
 #include "signing/digest.h"
 #include "signing/keeper.h"
 
+enum { DISCOVERY_LOAD_MS = 60000 }; /* it is small */
+
 struct work {
 	const struct discovery_build *b;
 	struct gate_job job;
@@ -168,7 +170,8 @@ discovery_build(json_t **out, const struct discovery_build *b, struct err *e)
 	    mem_printf("%s/work/%s", b->desk->conf->data_dir, folder);
 	w.job = (struct gate_job){ .repository = b->repository,
 		.work = dir,
-		.runner = &gate };
+		.runner = &gate,
+		.load_ms = DISCOVERY_LOAD_MS };
 	buf_init(&w.content, (size_t)BUNDLE_SIZE_MAX);
 	buf_init(&w.signed_bytes, (size_t)BUNDLE_SIZE_MAX);
 	buf_init(&w.jws, JWS_SIZE_MAX);

@@ -11,6 +11,8 @@
 #include "signing/digest.h"
 #include "signing/keeper.h"
 
+enum { SIGNER_LOAD_MS = 20000 };
+
 struct work {
 	const struct signer_build *b;
 	struct buf content, jws, bytes; /* bytes: content, signed */
@@ -156,7 +158,9 @@ look(const struct work *w, struct err *e)
 		.repository = w->b->repository };
 	struct gate_runner gate = { .run = desk_run, .ctx = &runner };
 	struct gate_job job = { .repository = w->b->repository,
-		.runner = &gate };
+		.runner = &gate,
+		/* A rollback may wait: a hanging opa is like one that is gone. */
+		.load_ms = SIGNER_LOAD_MS };
 	struct err left = { 0 };
 	char folder[24];
 	enum err_code code;

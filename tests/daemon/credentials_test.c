@@ -368,7 +368,8 @@ host_new(void)
 
 	host_certificate();
 	daemon_write("nginx.conf",
-	    daemon_printf("pid nginx.pid; daemon on; worker_processes 1;\n"
+	    /* Nobody else reads the scene's folder. */
+	    daemon_printf("%s pid nginx.pid; daemon on; worker_processes 1;\n"
 			  "events {}\n"
 			  "http { access_log asked.log; "
 			  "client_body_temp_path tmp; proxy_temp_path tmp; "
@@ -377,7 +378,7 @@ host_new(void)
 			  "server { listen 127.0.0.1:%d ssl; "
 			  "ssl_certificate host.pem; ssl_certificate_key "
 			  "host.key; root keys; } }\n",
-		h.port));
+		geteuid() == 0 ? "user root;" : "", h.port));
 	(void)daemon_jose(
 	    "mkdir keys; chmod 755 . keys; key rsa RS256; key ec ES256; "
 	    "keyset rsa; mv keys.json keys/");

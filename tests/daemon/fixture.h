@@ -111,7 +111,8 @@ struct request {
 	const char *token;  /* NULL: none */
 	const char *header; /* one more: "Name: value" */
 	const char *header2;
-	const char *body; /* JSON */
+	const char *engine; /* whose poll it is */
+	const char *body;   /* JSON */
 };
 struct answer {
 	long status; /* 0: no answer */
@@ -130,6 +131,9 @@ const char *answer_header(const struct answer *a, const char *name);
 struct poll;
 struct poll *poll_start(const char *path, const char *token, const char *etag,
     int wait_s);
+/* With a name: others are held a second at most while discovery is new. */
+struct poll *poll_start_as(const char *engine, const char *path,
+    const char *token, const char *etag, int wait_s);
 bool poll_is_over(const struct poll *p);
 struct answer poll_end(struct poll *p); /* waits for it */
 

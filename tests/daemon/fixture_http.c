@@ -34,6 +34,11 @@ headers_of(const struct request *r)
 		list = curl_slist_append(list, r->header);
 	if (r->header2 != NULL)
 		list = curl_slist_append(list, r->header2);
+	if (r->engine != NULL) {
+		AUTO_STR line = mem_printf("X-Edict-Engine: %s", r->engine);
+
+		list = curl_slist_append(list, line);
+	}
 	if (r->body != NULL)
 		list =
 		    curl_slist_append(list, "Content-Type: application/json");
@@ -144,6 +149,13 @@ poll_main(void *arg)
 struct poll *
 poll_start(const char *path, const char *token, const char *etag, int wait_s)
 {
+	return poll_start_as(NULL, path, token, etag, wait_s);
+}
+
+struct poll *
+poll_start_as(const char *engine, const char *path, const char *token,
+    const char *etag, int wait_s)
+{
 	struct poll *p = mem_zalloc(sizeof *p);
 
 	assert_true(scene.poll_count < POLLS_MAX);
@@ -151,6 +163,7 @@ poll_start(const char *path, const char *token, const char *etag, int wait_s)
 	p->request = (struct request){
 		.path = path,
 		.token = token,
+		.engine = engine,
 		.header = daemon_printf("If-None-Match: %s", etag),
 		.header2 = daemon_printf("Prefer: modes=snapshot,delta;wait=%d",
 		    wait_s),

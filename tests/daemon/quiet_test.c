@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/daemon/fixture.h"
 
@@ -133,7 +134,7 @@ wait_for(const char *bundle, long already)
 	struct served s = look_at(bundle);
 	long count = already + 1;
 
-	s.waiting = poll_start(daemon_printf(BUNDLE "%s", bundle),
+	s.waiting = poll_start_as(bundle, daemon_printf(BUNDLE "%s", bundle),
 	    daemon_engine(), s.etag, 600);
 	daemon_wait("it is held", are_waiting, &count, DAEMON_DEADLINE_MS);
 	return s;
@@ -348,6 +349,13 @@ static const char spoil[] =
     "! cmp -s spoiled data/repos/policies/cache && "
     "cp spoiled data/repos/policies/cache";
 
+static bool
+has_cache(void *arg)
+{
+	(void)arg;
+	return access(daemon_path("data/repos/policies/cache"), F_OK) == 0;
+}
+
 static void
 spoiled_parts(const char *signing)
 {
@@ -358,6 +366,9 @@ spoiled_parts(const char *signing)
 				    "%s",
 		daemon_path("remote.git"), signing) });
 	daemon_wait_revision("default", "west", first, DAEMON_DEADLINE_MS);
+	/* It is written when engines have the commit. */
+	daemon_wait("the cache file is there", has_cache, NULL,
+	    DAEMON_DEADLINE_MS);
 	daemon_stop();
 	(void)daemon_sh("%s", spoil);
 	daemon_restart();

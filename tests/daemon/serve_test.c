@@ -78,7 +78,7 @@ SCENARIO(a_known_etag_gets_304)
 	assert_int_equal(other.status, 200);
 	assert_int_equal(other.len, full.len);
 	/* What is other than known is sent at once, however long one waits. */
-	assert_int_equal(poll_end(poll_start(BUNDLE, daemon_engine(),
+	assert_int_equal(poll_end(poll_start_as("host", BUNDLE, daemon_engine(),
 				      "\"sha256:00\"", 30))
 			     .status,
 	    200);
@@ -104,8 +104,8 @@ SCENARIO(a_long_poll_is_held_until_there_is_more)
 	begin(NULL);
 	full = get(NULL);
 	for (int i = 0; i < count; i++)
-		polls[i] = poll_start(BUNDLE, daemon_engine(),
-		    answer_header(&full, "ETag"), 60);
+		polls[i] = poll_start_as(daemon_printf("host-%d", i), BUNDLE,
+		    daemon_engine(), answer_header(&full, "ETag"), 60);
 	daemon_wait("all are waiting", is_waiting, &count, DAEMON_DEADLINE_MS);
 	for (int i = 0; i < count; i++)
 		assert_false(poll_is_over(polls[i]));
@@ -125,12 +125,12 @@ SCENARIO(a_long_poll_ends_with_304)
 
 	begin(config("http: {wait_max: 2s}\n"));
 	full = get(NULL);
-	over = poll_end(poll_start(BUNDLE, daemon_engine(),
+	over = poll_end(poll_start_as("host", BUNDLE, daemon_engine(),
 	    answer_header(&full, "ETag"), 1));
 	assert_int_equal(over.status, 304);
 	assert_in_range(over.ms, 850, 6000);
 	/* wait_max is the most, whatever is asked for. */
-	over = poll_end(poll_start(BUNDLE, daemon_engine(),
+	over = poll_end(poll_start_as("host", BUNDLE, daemon_engine(),
 	    answer_header(&full, "ETag"), 3600));
 	assert_int_equal(over.status, 304);
 	assert_string_equal(answer_header(&over, "ETag"),
@@ -146,8 +146,8 @@ SCENARIO(a_stop_answers_those_who_wait)
 
 	begin(NULL);
 	full = get(NULL);
-	p = poll_start(BUNDLE, daemon_engine(), answer_header(&full, "ETag"),
-	    60);
+	p = poll_start_as("host", BUNDLE, daemon_engine(),
+	    answer_header(&full, "ETag"), 60);
 	daemon_wait("it waits", is_waiting, &count, DAEMON_DEADLINE_MS);
 	daemon_stop();
 	over = poll_end(p);
