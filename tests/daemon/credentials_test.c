@@ -309,7 +309,7 @@ SCENARIO(an_engine_in_a_pod)
 	const char *rev, *file;
 
 	start_with_file();
-	daemon_sh("edict engine-config prod-eu >pod.yaml");
+	daemon_sh("edict engine-config prod-eu --persist $PWD/kept >pod.yaml");
 	file = daemon_path("pod.token");
 	daemon_write("pod.token", daemon_jwt("rsa", "RS256", "."));
 	daemon_sh(
