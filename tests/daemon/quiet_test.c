@@ -460,6 +460,9 @@ SCENARIO(a_restart_remembers)
 	begin();
 	for (int i = 0; i < 4; i++) {
 		before = look_at("west");
+		/* It is written after engines have the commit. */
+		daemon_wait("the cache file is there", has_cache, NULL,
+		    DAEMON_DEADLINE_MS);
 		daemon_stop();
 		daemon_sh("test -s data/repos/policies/cache && %s", damage[i]);
 		from = strlen(daemon_log());
