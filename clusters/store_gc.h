@@ -8,7 +8,7 @@
  * old verdict the report goes, and its summary stays. The audit stays.
  *
  * Rows go first, in the ledger; files that no row names any more are removed
- * later, by the pipeline (server/gc.h). */
+ * later, by the pipeline (server/pipeline/gc.h). */
 
 #include "clusters/store.h"
 #include "clusters/store_copy.h"

@@ -2,7 +2,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 static const struct cli_command *
 find(const char *name)

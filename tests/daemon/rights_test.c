@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/routes.h"
+#include "server/http/routes.h"
 #include "tests/daemon/fixture.h"
 
 /* Who asks. All paths below are about bundle authz or cluster prod-eu. */
@@ -36,7 +36,7 @@ struct cells {
 	long status[WHO_COUNT];
 };
 
-/* One row for each route of server/routes.h, under its id: the columns are as in
+/* One row for each route of server/http/routes.h, under its id: the columns are as in
  * enum who. A route without a row does not compile. */
 /* clang-format off */
 #define EVERYBODY 200, 200, 200, 200, 200, 200, 200, \

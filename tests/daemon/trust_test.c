@@ -13,7 +13,7 @@
 #include "core/channel.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "server/supervisor.h"
+#include "server/supervisor/supervisor.h"
 #include "signing/keeper.h"
 #include "tests/daemon/fixture.h"
 

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
-#include "server/conf.h"
+#include "server/conf/conf.h"
 #include "tests/fuzz/fuzz.h"
 
 static void

@@ -1,9 +1,9 @@
 /* What an HTTP request says: its path, and the headers that make a poll
  * and say who asks. */
 
-#include "server/auth.h"
-#include "server/poll.h"
-#include "server/route.h"
+#include "server/http/auth.h"
+#include "server/http/poll.h"
+#include "server/http/route.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ETAG "\"sha256:0123\""

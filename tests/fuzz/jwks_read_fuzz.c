@@ -1,6 +1,6 @@
 /* A key set as an issuer gives it. */
 
-#include "server/jwks.h"
+#include "server/http/jwks.h"
 #include "tests/fuzz/fuzz.h"
 
 int

@@ -8,7 +8,7 @@
 #include <openssl/pem.h>
 
 #include "core/base64.h"
-#include "server/jwt.h"
+#include "server/http/jwt.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { TOKEN_MAX = 1 << 20, NOW_S = 1800000000 };

@@ -2,7 +2,7 @@
  * not. */
 
 #include "clusters/payload.h"
-#include "server/status_read.h"
+#include "server/api/status_read.h"
 #include "tests/fuzz/fuzz.h"
 
 static void

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "server/auth.h"
+#include "server/http/auth.h"
 
 static void
 reads_bearer_tokens(void **state)

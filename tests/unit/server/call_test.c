@@ -1,4 +1,4 @@
-#include "server/call.h"
+#include "server/supervisor/call.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "server/call_private.h"
+#include "server/supervisor/call_private.h"
 #include "tests/unit/policies/git_fixture.h"
 #include "tests/unit/server/receiver.h"
 

@@ -1,4 +1,4 @@
-#include "server/certificate.h"
+#include "server/http/certificate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

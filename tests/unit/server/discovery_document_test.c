@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "clusters/payload.h"
-#include "server/discovery_document.h"
+#include "server/pipeline/discovery_document.h"
 
 static const struct conf_discovery settings = { .persist = true,
 	.wait = 45,

@@ -1,4 +1,4 @@
-#include "server/event_body.h"
+#include "server/pipeline/event_body.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include "clusters/payload.h"
 #include "core/mem.h"
-#include "server/courier.h"
+#include "server/pipeline/courier.h"
 
 static char *
 text_of(const char *kind, json_t *detail)

@@ -24,8 +24,8 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "server/http.h"
-#include "server/supervisor.h"
+#include "server/http/http.h"
+#include "server/supervisor/supervisor.h"
 #include "signing/digest.h"
 
 enum { WIRE_BODY_MAX = 64 << 20, SITE_PATIENCE_MS = 10000 };

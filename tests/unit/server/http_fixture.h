@@ -14,7 +14,7 @@
 #include "clusters/catalog.h"
 #include "clusters/counters.h"
 #include "clusters/engines.h"
-#include "server/conf.h"
+#include "server/conf/conf.h"
 
 enum { SITE_THREADS_MAX = 4, WIRE_HEAD_SIZE = 4096 };
 

@@ -19,7 +19,7 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "http_fixture.h"
-#include "server/service.h"
+#include "server/http/service.h"
 
 struct secure {
 	struct site site;

@@ -2,7 +2,7 @@
  * and why. Signed here by our own keys; tests/daemon/credentials_test.c has those
  * of another program. */
 
-#include "server/jwt.h"
+#include "server/http/jwt.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "server/poll.h"
+#include "server/http/poll.h"
 
 static void
 reads_how_long_to_wait(void **state)

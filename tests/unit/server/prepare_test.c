@@ -1,4 +1,4 @@
-#include "server/prepare.h"
+#include "server/supervisor/prepare.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "server/route.h"
+#include "server/http/route.h"
 
 static void
 nothing(struct request *r)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
-#include "server/cli_screen.h"
+#include "server/cli/cli_screen.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "server/waiters.h"
+#include "server/http/waiters.h"
 
 enum { MANY = 1000 };
 

@@ -1,0 +1,30 @@
+#ifndef SERVER_HTTP_H
+#define SERVER_HTTP_H
+
+/* The process that talks to the network: engines and operators. It reads the
+ * database and the artifacts, and hands what operators want to the ledger with
+ * the connection suspended until that answers. It writes nothing, cannot reach
+ * the keeper, and sees neither signing keys nor Git credentials.
+ *
+ * A thread per listening socket runs one libmicrohttpd daemon inside our own
+ * epoll loop; one more thread reads the ledger's and the supervisor's messages,
+ * builds the next catalog and swaps it as a whole. */
+
+#include "clusters/counters.h"
+#include "clusters/engines.h"
+#include "server/conf/conf.h"
+
+struct http_setup {
+	const struct conf *conf;
+	const int *listeners; /* bound, listening, SO_REUSEPORT */
+	size_t listener_count;
+	int ledger_fd, supervisor_fd;
+	struct counters *counters;
+	struct engines *engines;
+};
+
+/* Serves until SIGTERM: then no new connections, waiting engines answered,
+ * open ones finished within a few seconds. Returns the exit status. */
+int http_main(const struct http_setup *setup);
+
+#endif

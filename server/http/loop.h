@@ -1,0 +1,82 @@
+#ifndef SERVER_HTTP_LOOP_H
+#define SERVER_HTTP_LOOP_H
+
+/* A serving thread: one listening socket, one libmicrohttpd daemon without
+ * threads of its own, in an epoll loop of ours. (With its internal threads,
+ * exactly 128 requests that become ready together are left lying.) The loop
+ * also sees what libmicrohttpd hides: the deadlines of suspended connections,
+ * that their clients went away, and clients that never finish a request. */
+
+#include <microhttpd.h>
+#include <stdint.h>
+
+#include "clusters/store.h"
+#include "core/channel.h"
+#include "server/http/service.h"
+
+struct loop;
+struct request;
+
+struct loop_tls {
+	const char *certificate, *key, *client_ca;
+};
+
+/* Takes over listener, which stays open for the supervisor's sake when the loop
+ * ends. tls is what it holds: PEM texts that outlive the loop, or NULL. Until
+ * loop_start nothing is accepted. */
+enum err_code loop_new(struct loop **out, struct service *s, size_t index,
+    int listener, const struct loop_tls *tls, struct err *e) MUST_CHECK;
+enum err_code loop_start(struct loop *l, struct err *e) MUST_CHECK;
+
+/* From any thread: there is a new catalog; no new connections, and end when
+ * those open are answered; is it still at it; wait for the end. */
+void loop_wake(struct loop *l);
+void loop_stop(struct loop *l);
+bool loop_is_busy(const struct loop *l);
+void loop_join(struct loop *l);
+void loop_free(struct loop *l); /* when it was joined, or never started */
+
+/* From any thread: the ledger answered, or (NULL) will not answer what it was
+ * asked until now. Takes over what m holds if the id is one of this loop's. */
+bool loop_deliver(struct loop *l, struct message *m);
+
+/* ---- for handlers, in the loop's own thread ---- */
+
+/* What this loop serves now, or NULL. */
+const struct catalog *loop_catalog(const struct loop *l);
+
+/* Its read-only store; opened again after it failed. */
+enum err_code loop_store(struct store **out, struct loop *l, struct err *e)
+    MUST_CHECK;
+/* A read failed: open anew next time, unless the code is about the question. */
+void loop_store_failed(struct loop *l, enum err_code code);
+
+/* What credentials are known by now, and which JWTs were verified already. */
+const struct access *loop_access(const struct loop *l);
+struct jwt_memory *loop_jwts(struct loop *l);
+
+/* The response with this entry's bytes, made once; valid until the handler
+ * returns. closing: the connection ends with it. NULL: no memory. */
+struct MHD_Response *loop_answer(struct loop *l,
+    const struct catalog_entry *entry, bool closing);
+
+/* The loop is ending: answer, do not hold. */
+bool loop_stopping(const struct loop *l);
+
+/* Suspends a poll until its assignment changes, hold_ms passed, or the client
+ * went away. LIMIT when there are too many. r->entry and r->token say what it
+ * waits for. */
+enum err_code loop_hold(struct loop *l, struct request *r, int64_t hold_ms,
+    struct err *e) MUST_CHECK;
+
+/* Asks the ledger and suspends the request until the answer is in r->reply
+ * (NULL: it will not come). UNAVAILABLE when it cannot be asked. */
+enum err_code loop_ask(struct loop *l, struct request *r, const json_t *payload,
+    struct err *e) MUST_CHECK;
+
+/* Suspends the request until a message with this id is delivered, in the same
+ * way, at most wait_ms. */
+enum err_code loop_expect(struct loop *l, struct request *r, int64_t wait_ms,
+    uint64_t *id, struct err *e) MUST_CHECK;
+
+#endif

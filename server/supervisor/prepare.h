@@ -1,0 +1,19 @@
+#ifndef SERVER_SUPERVISOR_PREPARE_H
+#define SERVER_SUPERVISOR_PREPARE_H
+
+/* The data folder before anything runs: folders, left-overs of a process that
+ * died, keys, the database and the first tokens. Runs in a child of its own, so
+ * that the supervisor never holds a key. */
+
+#include "core/err.h"
+#include "server/conf/conf.h"
+
+/* One server at a time: holds data_dir/lock until the process ends. CONFLICT
+ * names the other. */
+enum err_code prepare_lock(const struct conf *c, int *fd, struct err *e)
+    MUST_CHECK;
+
+/* All the rest, in a child; returns when it is done. */
+enum err_code prepare_data(const struct conf *c, struct err *e) MUST_CHECK;
+
+#endif
