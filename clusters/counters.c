@@ -13,7 +13,11 @@ enum { COUNTERS_NAME_SIZE = 64 };
 /* Any process may write anything here, so nothing here is ever relied on. */
 struct shared_counters {
 	_Atomic uint64_t counts[COUNTERS];
-	_Atomic uint64_t waiting[COUNTERS_HTTP_MAX];
+	_Atomic uint64_t levels[LEVELS][COUNTERS_HTTP_MAX];
+	struct {
+		_Atomic uint64_t counts[COUNTERS_BOUNDS + 1];
+		_Atomic uint64_t sum_ms;
+	} histograms[HISTOGRAMS];
 	_Atomic int64_t success_ms[COUNTERS_REPOSITORIES_MAX];
 };
 
@@ -25,6 +29,12 @@ struct counters {
 };
 
 #define POLLS_HELP "Answers to engines asking for a bundle."
+#define ANSWERS_HELP                                                            \
+	"Answers to polls by kind: a bundle (sent) or nothing new (unchanged)," \
+	" at once or after the poll was held; held until the engine went away"  \
+	" (held_gone) or for another answer (held_other); no room to hold it"   \
+	" (full); refused."
+#define LIMITS_HELP "What was refused or ended because of a limit."
 #define EVENTS_HELP "Attempts to tell others of events, and those given up."
 #define VERDICTS_HELP "Verdicts on commits."
 
@@ -105,7 +115,50 @@ const struct counter_name counter_names[COUNTERS] = {
 	    "Requests with a JWT that does not hold." },
 	[COUNTER_JWT_UNKNOWN_KEYS] = { "edict_jwt_unknown_keys_total", "",
 	    "Those whose key the issuer was not known to have." },
+	[COUNTER_POLLS_403] = { "edict_polls_total", "code=\"403\"",
+	    POLLS_HELP },
+	[COUNTER_POLLS_429] = { "edict_polls_total", "code=\"429\"",
+	    POLLS_HELP },
+	[COUNTER_ANSWERS_SENT] = { "edict_poll_answers_total", "kind=\"sent\"",
+	    ANSWERS_HELP },
+	[COUNTER_ANSWERS_UNCHANGED] = { "edict_poll_answers_total",
+	    "kind=\"unchanged\"", ANSWERS_HELP },
+	[COUNTER_ANSWERS_HELD_SENT] = { "edict_poll_answers_total",
+	    "kind=\"held_sent\"", ANSWERS_HELP },
+	[COUNTER_ANSWERS_HELD_UNCHANGED] = { "edict_poll_answers_total",
+	    "kind=\"held_unchanged\"", ANSWERS_HELP },
+	[COUNTER_ANSWERS_HELD_OTHER] = { "edict_poll_answers_total",
+	    "kind=\"held_other\"", ANSWERS_HELP },
+	[COUNTER_ANSWERS_HELD_GONE] = { "edict_poll_answers_total",
+	    "kind=\"held_gone\"", ANSWERS_HELP },
+	[COUNTER_ANSWERS_FULL] = { "edict_poll_answers_total", "kind=\"full\"",
+	    ANSWERS_HELP },
+	[COUNTER_ANSWERS_REFUSED] = { "edict_poll_answers_total",
+	    "kind=\"refused\"", ANSWERS_HELP },
+	[COUNTER_LIMIT_WAITING] = { "edict_limits_hit_total",
+	    "limit=\"http.engines_max\"", LIMITS_HELP },
+	[COUNTER_LIMIT_ACTIONS] = { "edict_limits_hit_total",
+	    "limit=\"actions\"", LIMITS_HELP },
+	[COUNTER_LIMIT_BODIES] = { "edict_limits_hit_total", "limit=\"bodies\"",
+	    LIMITS_HELP },
+	[COUNTER_LIMIT_BODY_SIZE] = { "edict_limits_hit_total",
+	    "limit=\"body_size\"", LIMITS_HELP },
+	[COUNTER_LIMIT_PATH] = { "edict_limits_hit_total", "limit=\"path\"",
+	    LIMITS_HELP },
+	[COUNTER_LIMIT_REQUEST_TIME] = { "edict_limits_hit_total",
+	    "limit=\"request_time\"", LIMITS_HELP },
+	[COUNTER_ARTIFACTS_EVICTED] = { "edict_artifacts_evicted_total", "",
+	    "Artifacts that had to leave memory (http.memory_max)." },
+	[COUNTER_ARTIFACTS_PROMOTED] = { "edict_artifacts_promoted_total", "",
+	    "Artifacts that came back into memory." },
+	[COUNTER_ACCESS_LINES] = { "edict_access_log_lines_total", "",
+	    "Lines of the access log." },
+	[COUNTER_ACCESS_DROPPED] = { "edict_access_log_dropped_total", "",
+	    "Lines that were dropped because nobody read the log." },
 };
+
+const int64_t counters_bounds_ms[COUNTERS_BOUNDS] = { 5, 10, 25, 50, 100, 250,
+	500, 1000, 2500, 5000, 10000, 30000, 60000 };
 
 struct counters *
 counters_new(const char *const *repositories, size_t count)
@@ -150,22 +203,62 @@ counters_get(const struct counters *c, enum counter which)
 }
 
 void
-counters_set_waiting(struct counters *c, size_t process, uint64_t n)
+counters_set_level(struct counters *c, enum counter_level which, size_t process,
+    uint64_t n)
 {
 	if (process < COUNTERS_HTTP_MAX)
-		atomic_store_explicit(&c->shared->waiting[process], n,
+		atomic_store_explicit(&c->shared->levels[which][process], n,
 		    memory_order_relaxed);
+}
+
+uint64_t
+counters_level(const struct counters *c, enum counter_level which)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < COUNTERS_HTTP_MAX; i++)
+		sum += atomic_load_explicit(&c->shared->levels[which][i],
+		    memory_order_relaxed);
+	return sum;
+}
+
+void
+counters_set_waiting(struct counters *c, size_t process, uint64_t n)
+{
+	counters_set_level(c, LEVEL_WAITING, process, n);
 }
 
 uint64_t
 counters_waiting(const struct counters *c)
 {
-	uint64_t sum = 0;
+	return counters_level(c, LEVEL_WAITING);
+}
 
-	for (size_t i = 0; i < COUNTERS_HTTP_MAX; i++)
-		sum += atomic_load_explicit(&c->shared->waiting[i],
+void
+counters_observe(struct counters *c, enum counter_histogram which, int64_t ms)
+{
+	size_t i = 0;
+
+	if (ms < 0)
+		ms = 0;
+	while (i < COUNTERS_BOUNDS && ms > counters_bounds_ms[i])
+		i++;
+	atomic_fetch_add_explicit(&c->shared->histograms[which].counts[i], 1,
+	    memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->shared->histograms[which].sum_ms,
+	    (uint64_t)ms, memory_order_relaxed);
+}
+
+void
+counters_histogram(const struct counters *c, enum counter_histogram which,
+    struct counters_histogram *out)
+{
+	for (size_t i = 0; i <= COUNTERS_BOUNDS; i++)
+		out->counts[i] = atomic_load_explicit(
+		    &c->shared->histograms[which].counts[i],
 		    memory_order_relaxed);
-	return sum;
+	out->sum_ms = atomic_load_explicit(&c->shared->histograms[which].sum_ms,
+	    memory_order_relaxed);
 }
 
 void

@@ -4,7 +4,11 @@
 /* Numbers that all processes count in and /metrics shows: shared memory, made
  * by the supervisor before it forks, so they outlive the restart of a process.
  * They hold nothing that decides anything: what is shared are numbers alone, the
- * names are each process's own. Any thread, any process. */
+ * names are each process's own. Any thread, any process.
+ *
+ * Whoever refuses or ends something because of a limit counts it in a row of its
+ * own: COUNTER_LIMIT_…, one sample of edict_limits_hit_total each. Rows of one
+ * name need not follow each other: /metrics groups them. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -47,8 +51,39 @@ enum counter {
 	COUNTER_EVENTS_DELIVERED,
 	COUNTER_EVENTS_FAILED,
 	COUNTER_EVENTS_DROPPED,
+	COUNTER_POLLS_403,
+	COUNTER_POLLS_429,
+	COUNTER_ANSWERS_SENT, /* see the kinds in counters.c */
+	COUNTER_ANSWERS_UNCHANGED,
+	COUNTER_ANSWERS_HELD_SENT,
+	COUNTER_ANSWERS_HELD_UNCHANGED,
+	COUNTER_ANSWERS_HELD_OTHER, /* what it was may be gone by then */
+	COUNTER_ANSWERS_HELD_GONE,  /* or the engine */
+	COUNTER_ANSWERS_FULL,
+	COUNTER_ANSWERS_REFUSED,
+	COUNTER_LIMIT_WAITING,
+	COUNTER_LIMIT_ACTIONS,
+	COUNTER_LIMIT_BODIES,
+	COUNTER_LIMIT_BODY_SIZE,
+	COUNTER_LIMIT_PATH,
+	COUNTER_LIMIT_REQUEST_TIME,
+	COUNTER_ARTIFACTS_EVICTED,
+	COUNTER_ARTIFACTS_PROMOTED,
+	COUNTER_ACCESS_LINES,
+	COUNTER_ACCESS_DROPPED,
 	COUNTERS
 };
+
+/* Numbers that each http process has of its own, and that rise and fall. */
+enum counter_level {
+	LEVEL_WAITING,          /* long polls */
+	LEVEL_ARTIFACTS_MEMORY, /* bytes */
+	LEVEL_ARTIFACTS_MAPPED, /* bytes that are not in memory as well */
+	LEVELS
+};
+
+/* How long something took. */
+enum counter_histogram { HISTOGRAM_WAKE, HISTOGRAMS };
 
 /* How many http processes and repositories have numbers of their own. */
 enum { COUNTERS_HTTP_MAX = 16, COUNTERS_REPOSITORIES_MAX = 64 };
@@ -71,6 +106,28 @@ void counters_free(struct counters *c);
 
 void counters_add(struct counters *c, enum counter which, uint64_t by);
 uint64_t counters_get(const struct counters *c, enum counter which);
+
+/* The level of one http process, numbered from 0; those beyond the maximum are
+ * not counted. And the sum of all. */
+void counters_set_level(struct counters *c, enum counter_level which,
+    size_t process, uint64_t n);
+uint64_t counters_level(const struct counters *c, enum counter_level which);
+
+/* Adds one that took so many milliseconds; negative ones (a clock was set back)
+ * count as 0. Two additions, no lock. */
+void counters_observe(struct counters *c, enum counter_histogram which,
+    int64_t ms);
+
+/* What was observed so far. counts[i] are those of at most counters_bounds_ms[i]
+ * and more than the bound before, the last one those beyond all bounds. */
+enum { COUNTERS_BOUNDS = 13 };
+extern const int64_t counters_bounds_ms[COUNTERS_BOUNDS];
+struct counters_histogram {
+	uint64_t counts[COUNTERS_BOUNDS + 1];
+	uint64_t sum_ms;
+};
+void counters_histogram(const struct counters *c, enum counter_histogram which,
+    struct counters_histogram *out);
 
 /* Engines waiting in one http process, numbered from 0; those beyond the
  * maximum are not counted. */

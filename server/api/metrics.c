@@ -9,24 +9,67 @@
 
 enum { METRICS_MAX = 8 << 20 };
 
-/* One type for all the samples of a name, which follow each other. */
+static void
+add_samples(struct buf *out, const struct counters *c, const char *name)
+{
+	for (int i = 0; i < COUNTERS; i++) {
+		const struct counter_name *n = &counter_names[i];
+		bool labels = n->labels[0] != '\0';
+
+		if (strcmp(n->name, name) == 0)
+			buf_printf(out, "%s%s%s%s %" PRIu64 "\n", name,
+			    labels ? "{" : "", n->labels, labels ? "}" : "",
+			    counters_get(c, (enum counter)i));
+	}
+}
+
+static bool
+is_first_of_name(int i)
+{
+	for (int k = 0; k < i; k++)
+		if (strcmp(counter_names[k].name, counter_names[i].name) == 0)
+			return false;
+	return true;
+}
+
+/* The samples of a name follow each other, below one head. */
 static void
 add_counters(struct buf *out, const struct counters *c)
 {
-	const char *last = "";
-
 	for (int i = 0; i < COUNTERS; i++) {
 		const struct counter_name *n = &counter_names[i];
-		bool labels = n->labels != NULL && n->labels[0] != '\0';
 
-		if (strcmp(n->name, last) != 0)
-			buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n",
-			    n->name, n->help, n->name);
-		last = n->name;
-		buf_printf(out, "%s%s%s%s %" PRIu64 "\n", n->name,
-		    labels ? "{" : "", labels ? n->labels : "",
-		    labels ? "}" : "", counters_get(c, (enum counter)i));
+		if (!is_first_of_name(i))
+			continue;
+		buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", n->name,
+		    n->help, n->name);
+		add_samples(out, c, n->name);
 	}
+}
+
+static void
+add_wakes(struct buf *out, const struct counters *c)
+{
+	static const char name[] = "edict_wake_seconds";
+	struct counters_histogram h;
+	uint64_t count = 0;
+
+	counters_histogram(c, HISTOGRAM_WAKE, &h);
+	buf_printf(out,
+	    "# HELP %s From the decision to serve another revision to the "
+	    "answer that brings it to an engine that was waiting.\n"
+	    "# TYPE %s histogram\n",
+	    name, name);
+	for (size_t i = 0; i < COUNTERS_BOUNDS; i++) {
+		count += h.counts[i];
+		buf_printf(out, "%s_bucket{le=\"%.9g\"} %" PRIu64 "\n", name,
+		    (double)counters_bounds_ms[i] / 1000, count);
+	}
+	count += h.counts[COUNTERS_BOUNDS];
+	buf_printf(out,
+	    "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.3f\n"
+	    "%s_count %" PRIu64 "\n",
+	    name, count, name, (double)h.sum_ms / 1000, name, count);
 }
 
 static void
@@ -187,6 +230,13 @@ metrics_get(struct request *r)
 	add_gauge(&out, "edict_engines_waiting",
 	    "Long polls that are held now.",
 	    (double)counters_waiting(s->counters));
+	add_wakes(&out, s->counters);
+	add_gauge(&out, "edict_artifacts_memory_bytes",
+	    "Artifacts that are kept in memory.",
+	    (double)counters_level(s->counters, LEVEL_ARTIFACTS_MEMORY));
+	add_gauge(&out, "edict_artifacts_mapped_bytes",
+	    "Artifacts that are served from their files.",
+	    (double)counters_level(s->counters, LEVEL_ARTIFACTS_MAPPED));
 	add_catalog(&out, s);
 	add_engines(&out, r, is_operator(r));
 	add_fetch_ages(&out, s->counters, is_operator(r));
