@@ -63,6 +63,14 @@ series_add(struct series *s, const struct series_sample *one)
 	s->samples[s->count++] = *one;
 }
 
+void
+series_note(struct series *s, double value)
+{
+	const struct series_sample one = { .wall_ms = value };
+
+	series_add(s, &one);
+}
+
 /* ---- commands ---- */
 
 static void
@@ -200,6 +208,26 @@ series_peak_max_mb(const struct series *s)
 		if (s->samples[i].peak_mb > peak)
 			peak = s->samples[i].peak_mb;
 	return peak;
+}
+
+void
+series_spread(const struct series *s, double *low, double *high)
+{
+	double list[SERIES_MAX] = { 0 };
+
+	sorted(list, s, false);
+	*low = list[0];
+	*high = list[s->count > 0 ? s->count - 1 : 0];
+}
+
+void
+series_line(const struct series *s)
+{
+	double low, high;
+
+	series_spread(s, &low, &high);
+	(void)printf("%-50s %8.0f ms  (%.0f-%.0f)\n", s->name,
+	    series_wall_ms(s), low, high);
 }
 
 void

@@ -30,6 +30,7 @@ double series_cpu_ms(void); /* of this process */
 double series_peak_mb(void);
 
 void series_add(struct series *s, const struct series_sample *one);
+void series_note(struct series *s, double value); /* as its wall_ms */
 /* Runs the command in dir. It may say its own peak memory on a line of stdout,
  * in MB; else the kernel's word counts. */
 void series_run(struct series *s, const char *dir);
@@ -37,9 +38,12 @@ void series_run(struct series *s, const char *dir);
 double series_wall_ms(const struct series *s); /* medians; 0: no samples */
 double series_cpu_median_ms(const struct series *s);
 double series_peak_max_mb(const struct series *s);
+void series_spread(const struct series *s, double *low, double *high);
 
 /* A row: medians, spread, ratios to base. */
 void series_head(void);
 void series_print(const struct series *s, const struct series *base);
+/* Name, median and spread alone, in milliseconds. */
+void series_line(const struct series *s);
 
 #endif
