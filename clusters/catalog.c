@@ -4,32 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "clusters/payload.h"
 #include "clusters/store_discovery.h"
 #include "clusters/store_view.h"
-#include "core/buf.h"
-#include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/names.h"
-#include "signing/digest.h"
-
-/* The bytes of one artifact, shared by all catalogs that serve it. */
-struct catalog_blob {
-	_Atomic size_t refs;
-	char sha256[STORE_DIGEST_SIZE];
-	char etag[CATALOG_ETAG_SIZE];
-	char *data;
-	size_t size;
-};
-
-/* A catalog's hold on one of them. */
-struct held_blob {
-	struct catalog_blob *blob;
-	UT_hash_handle hh;
-};
 
 /* One of the artifacts that have the content of an assignment. */
 struct variant {
@@ -56,108 +37,27 @@ struct catalog {
 	size_t token_count;
 	struct variant *variants; /* sorted by bundle, content */
 	size_t variant_count;
-	struct held_blob *blobs; /* uthash by sha256 */
 };
 
-static void
-blob_unref(struct catalog_blob *b)
-{
-	if (atomic_fetch_sub(&b->refs, 1) != 1)
-		return;
-	mem_free(b->data);
-	mem_free(b);
-}
-
-static struct held_blob *
-find_blob(const struct catalog *c, const char *sha256)
-{
-	struct held_blob *found = NULL;
-
-	if (c != NULL)
-		HASH_FIND(hh, c->blobs, sha256, STORE_DIGEST_SIZE - 1, found);
-	return found;
-}
-
-/* Takes over the reference. */
-static void
-hold_blob(struct catalog *c, struct catalog_blob *b)
-{
-	struct held_blob *held = mem_zalloc(sizeof *held);
-
-	held->blob = b;
-	HASH_ADD_KEYPTR(hh, c->blobs, b->sha256, STORE_DIGEST_SIZE - 1, held);
-}
-
 static enum err_code
-read_blob(struct catalog_blob **out, const char *data_dir, const char *sha256,
-    int64_t size, struct err *e)
+add_entry(struct entries *list, const json_t *row, struct shelf *shelf,
+    struct err *e)
 {
-	AUTO_STR path = store_artifact_path(data_dir, sha256);
-	AUTO_BUF bytes = { 0 };
-	char digest[DIGEST_HEX_SIZE];
-	struct catalog_blob *b;
+	struct shelf_item *item;
 
-	buf_init(&bytes,
-	    size >= 0 && size <= CATALOG_ARTIFACT_MAX ? (size_t)size : 0);
-	TRY(file_read(&bytes, path, e));
-	digest_hex(digest, bytes.data, bytes.len);
-	if (strcmp(digest, sha256) != 0)
-		return err_set(e, ERR_CORRUPT,
-		    "%s: its SHA-256 is %s; it is not served", path, digest);
-	b = mem_zalloc(sizeof *b);
-	atomic_init(&b->refs, 1);
-	memcpy(b->sha256, digest, sizeof b->sha256);
-	(void)snprintf(b->etag, sizeof b->etag, "\"sha256:%s\"", digest);
-	b->data = buf_steal(&bytes, &b->size);
-	*out = b;
-	return ERR_OK;
-}
-
-/* From this catalog, else the one before, else the file. */
-static enum err_code
-get_blob(struct catalog *c, const struct catalog *previous,
-    const char *data_dir, const char *sha256, int64_t size,
-    const struct catalog_blob **out, struct err *e)
-{
-	const struct held_blob *held = find_blob(c, sha256);
-	struct catalog_blob *b;
-
-	if (held != NULL) {
-		*out = held->blob;
-		return ERR_OK;
-	}
-	held = find_blob(previous, sha256);
-	if (held != NULL) {
-		b = held->blob;
-		atomic_fetch_add(&b->refs, 1);
-	} else {
-		TRY(read_blob(&b, data_dir, sha256, size, e));
-	}
-	hold_blob(c, b);
-	*out = b;
-	return ERR_OK;
-}
-
-static enum err_code
-add_entry(struct catalog *c, struct entries *list, const json_t *row,
-    const char *data_dir, const struct catalog *previous, struct err *e)
-{
-	const char *sha256 = payload_text(row, "sha256");
-	const struct catalog_blob *blob;
-
-	TRY(get_blob(c, previous, data_dir, sha256,
-	    json_integer_value(json_object_get(row, "size")), &blob, e));
+	TRY(shelf_take(&item, shelf, payload_text(row, "sha256"),
+	    json_integer_value(json_object_get(row, "size")), e));
 	list->items[list->count++] = (struct catalog_entry){
 		.cluster = payload_text(row, "cluster"),
 		.bundle = payload_text(row, "bundle"),
 		.revision = payload_text(row, "revision"),
-		.sha256 = blob->sha256,
-		.etag = blob->etag,
-		.data = blob->data,
-		.size = blob->size,
+		.sha256 = shelf_sha256(item),
+		.etag = shelf_etag(item),
+		.item = item,
+		.size = shelf_size(item),
 		.serial = json_integer_value(json_object_get(row, "serial")),
 		.content = payload_text(row, "content"),
-		.mark = engines_mark(blob->etag),
+		.mark = engines_mark(shelf_etag(item)),
 		.at_ms = json_integer_value(json_object_get(row, "at_ms")),
 	};
 	return ERR_OK;
@@ -212,8 +112,8 @@ find_in(const struct entries *list, const char *cluster, const char *bundle)
 	return bsearch(&key, list->items, list->count, sizeof key, find_entry);
 }
 
-/* What was served before is better than nothing: its bytes are in memory. NULL:
- * there was nothing. */
+/* What was served before is better than nothing: its bytes are on the shelf.
+ * NULL: there was nothing. */
 static json_t *
 row_before(const struct entries *before, const json_t *row)
 {
@@ -233,15 +133,14 @@ row_before(const struct entries *before, const json_t *row)
 
 /* Where things are read from. */
 struct source {
-	const char *data_dir;
+	struct shelf *shelf;
 	const struct catalog *previous;
 	const struct entries *before; /* its list of the kind; NULL: none */
 };
 
 /* Everybody else goes on being served. */
 static void
-keep_before(struct catalog *c, struct entries *list, size_t i,
-    const struct source *from)
+keep_before(struct entries *list, size_t i, const struct source *from)
 {
 	json_t *row = row_before(from->before, json_array_get(list->rows, i));
 	struct err e;
@@ -249,8 +148,7 @@ keep_before(struct catalog *c, struct entries *list, size_t i,
 	if (row == NULL)
 		return;
 	json_array_set_new(list->rows, i, row);
-	if (add_entry(c, list, row, from->data_dir, from->previous, &e) !=
-	    ERR_OK)
+	if (add_entry(list, row, from->shelf, &e) != ERR_OK)
 		log_error("catalog.lost", "error=%s", e.text);
 }
 
@@ -265,11 +163,10 @@ add_entries(struct catalog *c, struct entries *list, const struct source *from)
 	json_array_foreach(list->rows, i, row) {
 		struct err why;
 
-		if (add_entry(c, list, row, from->data_dir, from->previous,
-			&why) == ERR_OK)
+		if (add_entry(list, row, from->shelf, &why) == ERR_OK)
 			continue;
 		note_fault(c, row, from->previous, &why);
-		keep_before(c, list, i, from);
+		keep_before(list, i, from);
 	}
 }
 
@@ -373,7 +270,7 @@ is_as_before(const struct catalog *c, const struct catalog *previous)
 }
 
 enum err_code
-catalog_load(struct catalog **out, struct store *s, const char *data_dir,
+catalog_load(struct catalog **out, struct store *s, struct shelf *shelf,
     struct catalog *previous, struct err *e)
 {
 	struct catalog *c = mem_zalloc(sizeof *c);
@@ -389,10 +286,10 @@ catalog_load(struct catalog **out, struct store *s, const char *data_dir,
 		return code;
 	}
 	add_entries(c, &c->bundles,
-	    &(struct source){ data_dir, previous,
+	    &(struct source){ shelf, previous,
 		previous != NULL ? &previous->bundles : NULL });
 	add_entries(c, &c->discoveries,
-	    &(struct source){ data_dir, previous,
+	    &(struct source){ shelf, previous,
 		previous != NULL ? &previous->discoveries : NULL });
 	sort_by_bundle(c);
 	add_tokens(c);
@@ -408,25 +305,25 @@ catalog_ref(struct catalog *c)
 	return c;
 }
 
+static void
+clear_entries(struct entries *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		shelf_item_unref(list->items[i].item);
+	mem_free(list->items);
+	json_decref(list->rows);
+}
+
 void
 catalog_unref(struct catalog *c)
 {
-	struct held_blob *held, *next;
-
 	if (c == NULL || atomic_fetch_sub(&c->refs, 1) != 1)
 		return;
-	HASH_ITER(hh, c->blobs, held, next) {
-		HASH_DEL(c->blobs, held);
-		blob_unref(held->blob);
-		mem_free(held);
-	}
-	mem_free(c->bundles.items);
-	mem_free(c->discoveries.items);
+	clear_entries(&c->bundles);
+	clear_entries(&c->discoveries);
 	mem_free(c->by_bundle);
 	mem_free(c->tokens);
 	mem_free(c->variants);
-	json_decref(c->bundles.rows);
-	json_decref(c->discoveries.rows);
 	json_decref(c->faults);
 	json_decref(c->tokens_rows);
 	json_decref(c->variants_rows);

@@ -4,9 +4,10 @@
 /* What is served, as of one moment: per cluster and bundle the bytes of the
  * assigned artifact, and the tokens that may ask for them. Immutable and
  * shared by reference: whoever serves takes a reference, looks things up,
- * and gives it back; a newer one is built aside and swapped in. Bytes are in
- * memory, checked against their digest when loaded, and shared between
- * catalogs, so that a file that vanishes later is no trouble. Any thread. */
+ * and gives it back; a newer one is built aside and swapped in. Bytes are on a
+ * shelf (clusters/shelf.h), checked against their digest when loaded, and shared
+ * between catalogs, so that a file that vanishes later is no trouble. Any
+ * thread. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,10 +15,10 @@
 
 #include "clusters/engines.h"
 #include "clusters/scope.h"
+#include "clusters/shelf.h"
 #include "clusters/store.h"
 
 enum { CATALOG_ETAG_SIZE = 80 };
-#define CATALOG_ARTIFACT_MAX (INT64_C(1) << 30)
 
 struct catalog;
 
@@ -27,7 +28,7 @@ struct catalog_entry {
 	const char *revision; /* what engines see */
 	const char *sha256;
 	const char *etag; /* with its quotes: "sha256:…" */
-	const void *data;
+	struct shelf_item *item; /* its bytes */
 	size_t size;
 	int64_t serial;
 	const char *content;      /* its content digest, before signing */
@@ -46,11 +47,12 @@ struct catalog_token {
 
 /* Loads what the store says now; s is a read-only store of the calling thread.
  * When that is what previous has, *out is a further reference to that.
- * previous may be NULL; artifacts it has are not read again. An artifact that
+ * previous may be NULL; artifacts on the shelf are not read again, and the shelf
+ * outlives all catalogs and belongs to one thread's loading. An artifact that
  * is missing or damaged is logged, and its entry stays as it was in previous, or
  * is left out where there was none; all others are served. On success *out has one reference, the caller's. */
 enum err_code catalog_load(struct catalog **out, struct store *s,
-    const char *data_dir, struct catalog *previous, struct err *e) MUST_CHECK;
+    struct shelf *shelf, struct catalog *previous, struct err *e) MUST_CHECK;
 
 struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c); /* NULL is fine */

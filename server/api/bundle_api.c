@@ -119,8 +119,10 @@ bundle_api_answer(struct request *r, unsigned int status,
 	/* The 304 is made from the 200's response, so that its headers,
 	 * Content-Length among them, are the same (RFC 9110 15.4.5). */
 	reply_with(r, status, response);
-	if (status == 200 && !request_is_head(r))
-		counters_add(r->service->counters, COUNTER_BYTES, entry->size);
+	if (status != 200 || request_is_head(r))
+		return;
+	shelf_use(entry->item);
+	counters_add(r->service->counters, COUNTER_BYTES, entry->size);
 }
 
 static void

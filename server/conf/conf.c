@@ -197,7 +197,15 @@ static const struct spec http_spec[] = {
 	    .help = "Longest hold of a long poll; keep it below the proxies' "
 		    "limits." },
 	{ "engines_max", SPEC_INT, offsetof(struct conf, http.engines_max), 16,
-	    1000000, 16384, .help = "Connections at once." },
+	    1000000, 16384,
+	    .help = "Connections at once, shared out among the processes; "
+		    "where there are several, each takes up to an eighth more "
+		    "than its share." },
+	{ "memory_max", SPEC_SIZE, offsetof(struct conf, http.memory_max), 0,
+	    1024 * GIB, 256 * MIB,
+	    .help = "Artifacts that each http process keeps in memory; what "
+		    "was least recently used beyond it is served from its "
+		    "file." },
 	{ 0 }
 };
 

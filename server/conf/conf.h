@@ -92,6 +92,7 @@ struct conf {
 		int64_t threads;
 		int64_t wait_max;    /* seconds */
 		int64_t engines_max; /* connections at once */
+		int64_t memory_max;  /* bytes of artifacts */
 	} http;
 	struct {
 		int64_t max;          /* in the table */

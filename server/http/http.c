@@ -49,6 +49,7 @@ struct http {
 	int64_t version; /* of the data, as of the catalog that is served */
 	int64_t loaded_ms;
 	int signals;
+	struct shelf_figures shelf_told; /* as counted */
 	struct material tls; /* as at the start, which the loops began with */
 };
 
@@ -79,7 +80,7 @@ load(struct http *h, bool *changed, struct err *e)
 		catalog_unref(previous);
 		return ERR_OK;
 	}
-	code = catalog_load(&next, h->store, s->conf->data_dir, previous, e);
+	code = catalog_load(&next, h->store, s->shelf, previous, e);
 	catalog_unref(previous);
 	if (code != ERR_OK)
 		return code;
@@ -109,6 +110,29 @@ refresh(struct http *h)
 	}
 	for (size_t i = 0; changed && i < h->loop_count; i++)
 		loop_wake(h->loops[i]);
+}
+
+/* Memory for what is asked for now. Loops let go of what has left. */
+static void
+tick_shelf(struct http *h)
+{
+	struct counters *c = h->service.counters;
+	struct shelf *shelf = h->service.shelf;
+	struct shelf_figures was = h->shelf_told;
+	struct shelf_figures is;
+
+	shelf_tick(shelf, clock_mono_ms());
+	shelf_figures(shelf, &is);
+	if (is.evicted != was.evicted || is.promoted != was.promoted)
+		for (size_t i = 0; i < h->loop_count; i++)
+			loop_wake(h->loops[i]);
+	counters_add(c, COUNTER_ARTIFACTS_EVICTED, is.evicted - was.evicted);
+	counters_add(c, COUNTER_ARTIFACTS_PROMOTED, is.promoted - was.promoted);
+	counters_set_level(c, LEVEL_ARTIFACTS_MEMORY, 0,
+	    is.memory);
+	counters_set_level(c, LEVEL_ARTIFACTS_MAPPED, 0,
+	    is.mapped);
+	h->shelf_told = is;
 }
 
 /* ---- messages ---- */
@@ -229,6 +253,7 @@ control(struct http *h)
 			forget_questions(h, INT64_MAX);
 		}
 		refresh(h);
+		tick_shelf(h);
 		engine_log_tick(&h->engine_log);
 		lookout_tick(&h->lookout);
 		root_moves_tick(&h->root_moves, &h->service, h->store);
@@ -387,6 +412,7 @@ prepare(struct http *h, struct err *e)
 	TRY(confine(h, e));
 	TRY(study_new(&h->service.study, e));
 	refresh(h);
+	tick_shelf(h);
 	engine_log_restore(&h->engine_log, h->store);
 	return ERR_OK;
 }
@@ -425,6 +451,8 @@ http_init(struct http *h, const struct http_setup *setup)
 	h->ledger = channel_new(setup->ledger_fd, "ledger");
 	h->supervisor = channel_new(setup->supervisor_fd, "supervisor");
 	h->service.conf = setup->conf;
+	h->service.shelf = shelf_new(setup->conf->data_dir,
+	    setup->conf->http.memory_max);
 	h->service.counters = setup->counters;
 	h->service.engines = setup->engines;
 	h->service.ledger = h->ledger;
@@ -440,6 +468,7 @@ http_clear(struct http *h)
 	for (size_t i = 0; i < h->loop_count; i++)
 		loop_free(h->loops[i]);
 	catalog_unref(h->service.catalog);
+	shelf_free(h->service.shelf);
 	pthread_mutex_destroy(&h->service.lock);
 	lookout_clear(&h->lookout);
 	store_free(h->store);

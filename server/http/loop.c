@@ -118,6 +118,7 @@ take_messages(struct loop *l)
 	if (reset)
 		loop_resume_all(l, &l->actions);
 	loop_take_catalog(l);
+	loop_renew_answers(l);
 	loop_take_access(l);
 	if (stop && !l->stopping)
 		begin_stop(l);

@@ -55,7 +55,7 @@ void loop_store_failed(struct loop *l, enum err_code code);
 const struct access *loop_access(const struct loop *l);
 struct jwt_memory *loop_jwts(struct loop *l);
 
-/* The response with this entry's bytes, made once; valid until the handler
+/* The response with this entry's bytes, made once per artifact; valid until the handler
  * returns. closing: the connection ends with it. NULL: no memory. */
 struct MHD_Response *loop_answer(struct loop *l,
     const struct catalog_entry *entry, bool closing);

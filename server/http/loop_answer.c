@@ -5,10 +5,18 @@
 #include "core/mem.h"
 #include "core/names.h"
 
+/* The prepared responses of one artifact: [1] closes the connection. */
+struct answer {
+	struct shelf_item *item;
+	struct shelf_bytes *bytes; /* that they are made of */
+	struct MHD_Response *responses[2];
+	UT_hash_handle hh;
+};
+
 static void
-drop_reference(void *cls)
+give_back(void *cls)
 {
-	catalog_unref(cls);
+	shelf_return(cls);
 }
 
 /* OPA polls with long waits what comes with its own type, and would fetch a
@@ -23,22 +31,22 @@ type_of(const struct catalog_entry *entry)
 }
 
 static struct MHD_Response *
-make_response(struct loop *l, const struct catalog_entry *entry, bool closing)
+make_response(struct shelf_bytes *bytes, const struct catalog_entry *entry,
+    bool closing)
 {
 	static const char *const headers[][2] = {
 		{ "Cache-Control", "private, no-cache" },
 		{ "Vary", "Authorization, X-Edict-Engine" },
 	};
 	/* libmicrohttpd does not write to it. */
-	void *data = (void *)(uintptr_t)entry->data;
-	struct catalog *c = catalog_ref(l->catalog);
+	void *data = (void *)(uintptr_t)shelf_data(bytes);
 	struct MHD_Response *r =
 	    MHD_create_response_from_buffer_with_free_callback_cls(entry->size,
-		data, drop_reference, c);
+		data, give_back, shelf_bytes_ref(bytes));
 	bool good = r != NULL;
 
 	if (r == NULL) {
-		catalog_unref(c);
+		shelf_return(bytes);
 		return NULL;
 	}
 	for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
@@ -56,19 +64,58 @@ make_response(struct loop *l, const struct catalog_entry *entry, bool closing)
 	return NULL;
 }
 
+static void
+clear_responses(struct answer *a)
+{
+	for (int i = 0; i < 2; i++) {
+		if (a->responses[i] != NULL)
+			MHD_destroy_response(a->responses[i]);
+		a->responses[i] = NULL;
+	}
+	shelf_return(a->bytes);
+	a->bytes = NULL;
+}
+
+/* Responses of what left memory would keep it, and those of what came back
+ * would go on reading the file. */
+void
+loop_renew_answers(struct loop *l)
+{
+	uint64_t now = shelf_generation(l->service->shelf);
+
+	if (now == l->answers_as_of)
+		return;
+	l->answers_as_of = now;
+	for (struct answer *a = l->answers; a != NULL; a = a->hh.next)
+		if (!shelf_is_current(a->item, a->bytes))
+			clear_responses(a);
+}
+
+static struct answer *
+answer_of(struct loop *l, struct shelf_item *item)
+{
+	struct answer *a;
+
+	HASH_FIND_PTR(l->answers, &item, a);
+	if (a != NULL)
+		return a;
+	a = mem_zalloc(sizeof *a);
+	a->item = shelf_item_ref(item);
+	HASH_ADD_PTR(l->answers, item, a);
+	return a;
+}
+
 struct MHD_Response *
 loop_answer(struct loop *l, const struct catalog_entry *entry, bool closing)
 {
 	struct answer *a;
 
-	HASH_FIND_PTR(l->answers, &entry, a);
-	if (a == NULL) {
-		a = mem_zalloc(sizeof *a);
-		a->entry = entry;
-		HASH_ADD_PTR(l->answers, entry, a);
-	}
+	loop_renew_answers(l);
+	a = answer_of(l, entry->item);
+	if (a->bytes == NULL)
+		a->bytes = shelf_borrow(a->item);
 	if (a->responses[closing] == NULL)
-		a->responses[closing] = make_response(l, entry, closing);
+		a->responses[closing] = make_response(a->bytes, entry, closing);
 	return a->responses[closing];
 }
 
@@ -80,9 +127,8 @@ loop_clear_answers(struct loop *l)
 
 	HASH_ITER(hh, l->answers, a, next) {
 		HASH_DEL(l->answers, a);
-		for (int i = 0; i < 2; i++)
-			if (a->responses[i] != NULL)
-				MHD_destroy_response(a->responses[i]);
+		clear_responses(a);
+		shelf_item_unref(a->item);
 		mem_free(a);
 	}
 }

@@ -52,12 +52,7 @@ struct peer {
 };
 TAILQ_HEAD(peer_list, peer);
 
-/* The prepared responses of one entry: [1] closes the connection. */
-struct answer {
-	const struct catalog_entry *entry;
-	struct MHD_Response *responses[2];
-	UT_hash_handle hh;
-};
+struct answer; /* the prepared responses of one artifact */
 
 struct delivery {
 	struct message message;
@@ -79,6 +74,7 @@ struct loop {
 	struct access *access;
 	struct jwt_memory *jwts;
 	struct answer *answers;
+	uint64_t answers_as_of; /* shelf_generation */
 	struct waiters polls;
 	struct waiters actions;
 	struct peer_list reading;             /* by deadline */
@@ -144,5 +140,7 @@ void loop_take_access(struct loop *l);
 /* ---- loop_answer.c ---- */
 
 void loop_clear_answers(struct loop *l);
+/* What the shelf holds may have changed. */
+void loop_renew_answers(struct loop *l);
 
 #endif

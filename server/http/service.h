@@ -36,6 +36,7 @@ struct service {
 	struct engines *engines;
 	struct channel *ledger;
 	struct access_slot access;
+	struct shelf *shelf;    /* the bytes of artifacts */
 	struct study *study;    /* for what takes long */
 	int64_t started_ms;     /* wall clock */
 	size_t connections_max; /* of each thread */

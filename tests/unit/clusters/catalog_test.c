@@ -19,6 +19,7 @@
 #include "world.h"
 
 static struct world w;
+static struct shelf *shelf;
 
 static void
 publish(int commit, char authz, char infra)
@@ -41,6 +42,7 @@ setup(void **state)
 {
 	(void)state;
 	world_open(&w);
+	shelf = shelf_new(w.dir, 1 << 20);
 	world_repository(&w, "policies", 1, 5);
 	world_line(&w, "policies", 1, 1, 5);
 	publish(1, 'a', 'b');
@@ -51,6 +53,7 @@ static int
 teardown(void **state)
 {
 	(void)state;
+	shelf_free(shelf);
 	world_close(&w);
 	return 0;
 }
@@ -60,9 +63,19 @@ load(struct catalog *previous)
 {
 	struct catalog *c = NULL;
 
-	if (catalog_load(&c, w.context.store, w.dir, previous, &w.e) != ERR_OK)
+	if (catalog_load(&c, w.context.store, shelf, previous, &w.e) != ERR_OK)
 		fail_msg("%s", w.e.text);
 	return c;
+}
+
+static void
+assert_has(const struct catalog_entry *entry, const char *bytes)
+{
+	struct shelf_bytes *b = shelf_borrow(entry->item);
+
+	assert_int_equal(entry->size, strlen(bytes));
+	assert_memory_equal(shelf_data(b), bytes, entry->size);
+	shelf_return(b);
 }
 
 static char *
@@ -122,8 +135,7 @@ test_what_is_assigned_is_served(void **state)
 
 	(void)state;
 	assert_non_null(entry);
-	assert_int_equal(entry->size, strlen(bytes));
-	assert_memory_equal(entry->data, bytes, entry->size);
+	assert_has(entry, bytes);
 	etag = mem_printf("\"sha256:%s\"", entry->sha256);
 	assert_string_equal(entry->etag, etag);
 	assert_int_equal(entry->serial, 1);
@@ -133,7 +145,7 @@ test_what_is_assigned_is_served(void **state)
 	assert_int_equal(catalog_count(c), 3);
 	assert_int_equal(catalog_missing(c), 0);
 	/* One artifact is in memory once. */
-	assert_ptr_equal(entry->data, catalog_find(c, "west", "authz")->data);
+	assert_ptr_equal(entry->item, catalog_find(c, "west", "authz")->item);
 	having = catalog_having(c, "authz", &count);
 	assert_int_equal(count, 2);
 	assert_string_equal(having[0]->cluster, "east");
@@ -173,7 +185,7 @@ test_files_that_vanish_are_no_trouble(void **state)
 	struct catalog *first = load(NULL);
 	const struct catalog_entry *entry =
 	    catalog_find(first, "east", "authz");
-	const void *data = entry->data;
+	const struct shelf_item *item = entry->item;
 	AUTO_STR path = path_of(entry);
 	struct catalog *second;
 
@@ -183,7 +195,7 @@ test_files_that_vanish_are_no_trouble(void **state)
 	second = load(first);
 	catalog_unref(first);
 	assert_int_equal(catalog_missing(second), 0);
-	assert_ptr_equal(catalog_find(second, "east", "authz")->data, data);
+	assert_ptr_equal(catalog_find(second, "east", "authz")->item, item);
 	catalog_unref(second);
 	/* Without one before there is nothing to go on. */
 	second = load(NULL);
@@ -228,8 +240,7 @@ assert_serves(const struct catalog *c, int commit, char content)
 	world_id(id, commit);
 	assert_string_equal(entry->revision, id);
 	assert_int_equal(entry->serial, commit);
-	assert_int_equal(entry->size, strlen(bytes));
-	assert_memory_equal(entry->data, bytes, entry->size);
+	assert_has(entry, bytes);
 }
 
 /* What cannot be read now leaves what was served, for as long as it takes. */
@@ -284,13 +295,16 @@ read_on(void *arg)
 	while (!atomic_load(&sh->stop)) {
 		struct catalog *c;
 		const struct catalog_entry *entry;
+		struct shelf_bytes *bytes;
 		char digest[DIGEST_HEX_SIZE];
 
 		pthread_mutex_lock(&sh->lock);
 		c = catalog_ref(sh->now);
 		pthread_mutex_unlock(&sh->lock);
 		entry = catalog_find(c, "east", "authz");
-		digest_hex(digest, entry->data, entry->size);
+		bytes = shelf_borrow(entry->item);
+		digest_hex(digest, shelf_data(bytes), entry->size);
+		shelf_return(bytes);
 		if (strcmp(digest, entry->sha256) != 0)
 			abort();
 		catalog_unref(c);

@@ -136,6 +136,7 @@ site_open(struct site *s, size_t threads)
 	s->conf.data_dir = s->dir;
 	s->conf.log_level = LOG_WARN;
 	s->conf.http.wait_max = 30;
+	s->conf.http.memory_max = 1 << 20;
 	s->conf.http.engines_max = 1000;
 	s->conf.engines.silent_after = 300;
 	s->conf.engines.forget_after = 86400;
