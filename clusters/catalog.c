@@ -59,6 +59,8 @@ add_entry(struct entries *list, const json_t *row, struct shelf *shelf,
 		.content = payload_text(row, "content"),
 		.mark = engines_mark(shelf_etag(item)),
 		.at_ms = json_integer_value(json_object_get(row, "at_ms")),
+		.decided_ms =
+		    json_integer_value(json_object_get(row, "decided_ms")),
 	};
 	return ERR_OK;
 }
@@ -124,11 +126,12 @@ row_before(const struct entries *before, const json_t *row)
 
 	if (entry == NULL)
 		return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I}", "cluster",
-	    entry->cluster, "bundle", entry->bundle, "revision",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:I, s:I}",
+	    "cluster", entry->cluster, "bundle", entry->bundle, "revision",
 	    entry->revision, "sha256", entry->sha256, "size",
 	    (json_int_t)entry->size, "serial", (json_int_t)entry->serial,
-	    "content", entry->content, "at_ms", (json_int_t)entry->at_ms);
+	    "content", entry->content, "at_ms", (json_int_t)entry->at_ms,
+	    "decided_ms", (json_int_t)entry->decided_ms);
 }
 
 /* Where things are read from. */

@@ -34,6 +34,7 @@ struct catalog_entry {
 	const char *content;      /* its content digest, before signing */
 	struct engines_mark mark; /* of the ETag */
 	int64_t at_ms; /* of a discovery bundle: since when; else 0 */
+	int64_t decided_ms; /* since when it is assigned */
 };
 
 struct catalog_token {

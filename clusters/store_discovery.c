@@ -47,7 +47,8 @@ store_view_discoveries(struct store *s, json_t **out, struct err *e)
 {
 	return sql_list(s, e, out,
 	    "SELECT cluster, 'discovery' AS \"bundle\", revision,"
-	    " revision AS \"content\", sha256, size, 0 AS \"serial\", at_ms"
+	    " revision AS \"content\", sha256, size, 0 AS \"serial\", at_ms,"
+	    " at_ms AS \"decided_ms\""
 	    " FROM discoveries ORDER BY cluster",
 	    "");
 }

@@ -11,8 +11,6 @@
 
 #include "core/clock.h"
 
-/* A pipe that has room at all takes this much at once. */
-enum { LOG_LINE_MAX = 4096 };
 static_assert((int)LOG_LINE_MAX <= PIPE_BUF, "one line, one write");
 
 static char log_process[32] = "edict";
@@ -107,4 +105,19 @@ log_write(enum log_level level, const char *event, const char *fmt, ...)
 	tell_dropped(line);
 	if (!put(line, format(line, level, event, text)))
 		atomic_fetch_add(&log_dropped, 1);
+}
+
+size_t
+log_line(char line[LOG_LINE_MAX], enum log_level level, const char *event,
+    const char *fmt, ...)
+{
+	char text[LOG_LINE_MAX - 256];
+	va_list ap;
+
+	if (level < log_least)
+		return 0;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	return format(line, level, event, text);
 }

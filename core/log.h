@@ -10,8 +10,12 @@
  * fits. Never pass tokens, keys or policy data. Any thread. */
 
 #include <inttypes.h>
+#include <stddef.h>
 
 #include "core/err.h"
+
+/* A pipe that has room at all takes this much at once. */
+enum { LOG_LINE_MAX = 4096 };
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -20,6 +24,11 @@ void log_init(const char *process, enum log_level least);
 
 void log_write(enum log_level level, const char *event, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+
+/* The same line for whoever writes it himself: its length, 0 when this level is
+ * not logged. It is not terminated. */
+size_t log_line(char line[LOG_LINE_MAX], enum log_level level,
+    const char *event, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 #define log_debug(event, ...) log_write(LOG_DEBUG, event, __VA_ARGS__)
 #define log_info(event, ...) log_write(LOG_INFO, event, __VA_ARGS__)

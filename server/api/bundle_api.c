@@ -122,6 +122,10 @@ bundle_api_answer(struct request *r, unsigned int status,
 	if (status != 200 || request_is_head(r))
 		return;
 	shelf_use(entry->item);
+	r->bytes = entry->size;
+	if (r->waited && entry->decided_ms >= r->held_ms)
+		counters_observe(r->service->counters, HISTOGRAM_WAKE,
+		    clock_now_ms() - entry->decided_ms);
 	counters_add(r->service->counters, COUNTER_BYTES, entry->size);
 }
 

@@ -104,8 +104,10 @@ send_artifact(struct request *r, const struct store_artifact *a, int fd)
 		"application/gzip") == MHD_YES &&
 	    MHD_add_response_header(response, "ETag", etag) == MHD_YES &&
 	    MHD_add_response_header(response, "Cache-Control", "no-store") ==
-		MHD_YES)
+		MHD_YES) {
+		r->bytes = request_is_head(r) ? 0 : (uint64_t)a->size;
 		reply_with(r, 200, response);
+	}
 	MHD_destroy_response(response);
 }
 

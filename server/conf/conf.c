@@ -201,6 +201,9 @@ static const struct spec http_spec[] = {
 	    .help = "Connections at once, shared out among the processes; "
 		    "where there are several, each takes up to an eighth more "
 		    "than its share." },
+	{ "access_log", SPEC_OBJECT, offsetof(struct conf, http.access_log),
+	    .sub = conf_access_log_spec,
+	    .help = "Requests in the log, a line each." },
 	{ "memory_max", SPEC_SIZE, offsetof(struct conf, http.memory_max), 0,
 	    1024 * GIB, 256 * MIB,
 	    .help = "Artifacts that each http process keeps in memory; what "

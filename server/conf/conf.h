@@ -9,6 +9,7 @@
 
 #include "core/spec.h"
 #include "server/conf/conf_access.h"
+#include "server/conf/conf_access_log.h"
 #include "server/conf/conf_discovery.h"
 #include "server/conf/conf_events.h"
 #include "server/conf/conf_retention.h"
@@ -93,6 +94,7 @@ struct conf {
 		int64_t wait_max;    /* seconds */
 		int64_t engines_max; /* connections at once */
 		int64_t memory_max;  /* bytes of artifacts */
+		struct conf_access_log access_log;
 	} http;
 	struct {
 		int64_t max;          /* in the table */

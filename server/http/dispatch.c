@@ -21,7 +21,9 @@
 #include "server/api/sight.h"
 #include "server/api/status_api.h"
 #include "server/api/tokens_api.h"
+#include "server/http/access_log.h"
 #include "server/http/certificate.h"
+#include "server/http/count.h"
 #include "server/http/jwt_known.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
@@ -223,37 +225,13 @@ reply_lost(struct request *r, enum route_result found)
 		    "the path is not properly encoded, or too long");
 		return;
 	case ROUTE_TOO_LONG:
+		counters_add(r->service->counters, COUNTER_LIMIT_PATH, 1);
 		reply_fault(r, 414, "limit", "the path is longer than %d bytes",
 		    ROUTE_PATH_MAX);
 		return;
 	default:
 		reply_fault(r, 404, "not_found", "there is nothing here");
 	}
-}
-
-static void
-count(const struct request *r, enum route_right right)
-{
-	static const struct {
-		unsigned int status;
-		enum counter counter;
-	} polls[] = {
-		{ 200, COUNTER_POLLS_200 },
-		{ 304, COUNTER_POLLS_304 },
-		{ 401, COUNTER_POLLS_401 },
-		{ 404, COUNTER_POLLS_404 },
-		{ 503, COUNTER_POLLS_503 },
-	};
-	enum counter which = COUNTER_POLLS_OTHER;
-
-	if (r->suspended || right == ROUTE_ANYONE ||
-	    (right == ROUTE_ENGINE && strcmp(r->method, "POST") == 0))
-		return;
-	for (size_t i = 0; i < sizeof polls / sizeof *polls; i++)
-		if (polls[i].status == r->status)
-			which = polls[i].counter;
-	counters_add(r->service->counters,
-	    right >= ROUTE_VIEWER ? COUNTER_API : which, 1);
 }
 
 void
@@ -272,7 +250,8 @@ dispatch(struct request *r)
 		else if (check_query(r) && sight_admit(r))
 			match.route->handler(r);
 	}
-	count(r, right);
+	count_answer(r, right);
+	access_log_answered(r);
 	r->match = NULL;
 }
 

@@ -19,6 +19,7 @@
 #include "core/mem.h"
 #include "server/api/study.h"
 #include "server/http/access_load.h"
+#include "server/http/access_log.h"
 #include "server/http/engine_log.h"
 #include "server/http/lookout.h"
 #include "server/http/loop.h"
@@ -411,6 +412,8 @@ prepare(struct http *h, struct err *e)
 	TRY(make_loops(h, e));
 	TRY(confine(h, e));
 	TRY(study_new(&h->service.study, e));
+	TRY(access_log_new(&h->service.access_log,
+	    h->setup->conf->http.access_log.sample, h->service.counters, e));
 	refresh(h);
 	tick_shelf(h);
 	engine_log_restore(&h->engine_log, h->store);
@@ -469,6 +472,7 @@ http_clear(struct http *h)
 		loop_free(h->loops[i]);
 	catalog_unref(h->service.catalog);
 	shelf_free(h->service.shelf);
+	access_log_free(h->service.access_log);
 	pthread_mutex_destroy(&h->service.lock);
 	lookout_clear(&h->lookout);
 	store_free(h->store);

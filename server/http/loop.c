@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "server/http/count.h"
 
 enum { LOOP_EVENTS = 256 };
 
@@ -166,10 +167,12 @@ handle_events(struct loop *l, const struct epoll_event *events, int count)
 				~(uint64_t)LOOP_TAG_PEER));
 			continue;
 		}
-		if (events[i].data.ptr == &l->wake)
+		if (events[i].data.ptr == &l->wake) {
 			take_messages(l);
-		else if (r->suspended) /* its client went away */
+		} else if (r->suspended) { /* its client went away */
+			count_gone(r);
 			loop_resume(l, r);
+		}
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "server/api/status_api.h"
+#include "server/http/access_log.h"
 #include "server/http/dispatch.h"
 #include "server/http/engine.h"
 #include "server/http/reply.h"
@@ -101,6 +102,8 @@ loop_expire_peers(struct loop *l, int64_t now)
 	while ((p = TAILQ_FIRST(&l->reading)) != NULL &&
 	    p->deadline_ms <= now) {
 		peer_complete(l, p);
+		counters_add(l->service->counters, COUNTER_LIMIT_REQUEST_TIME,
+		    1);
 		(void)shutdown(p->fd, SHUT_RDWR);
 	}
 }
@@ -123,6 +126,7 @@ request_new(struct loop *l, struct MHD_Connection *connection, const char *url,
 	l->fresh -= p->used ? 0 : 1;
 	p->used = true;
 	loop_handshake_over(l, p);
+	access_log_begin(l->service->access_log, r);
 	return r;
 }
 
@@ -158,6 +162,7 @@ reserve_body(struct request *r)
 static void
 refuse_body(struct request *r)
 {
+	counters_add(r->service->counters, COUNTER_LIMIT_BODY_SIZE, 1);
 	reply_fault(r, 413, "limit", "the body is larger than %zu bytes",
 	    r->body_max);
 }
@@ -181,6 +186,7 @@ check_length(struct request *r)
 		refuse_body(r);
 	} else if (!reserve_body(r)) {
 		r->closing = true;
+		counters_add(r->service->counters, COUNTER_LIMIT_BODIES, 1);
 		reply_fault(r, 503, "unavailable",
 		    "too much is being sent at once; try again");
 	}
@@ -250,6 +256,8 @@ loop_on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	assert(!r->suspended);
 	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		engine_failed(r);
+	access_log_end(l->service->access_log, r,
+	    code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "ok" : "cut");
 	log_debug("http.request", "method=%s path=%s status=%u end=%d",
 	    r->method, r->url, r->status, (int)code);
 	request_free(r);

@@ -69,10 +69,13 @@ loop_hold(struct loop *l, struct request *r, int64_t hold_ms, struct err *e)
 	if (atomic_fetch_add(&s->held, 1) >= s->held_max ||
 	    l->polls.count >= s->held_each || !watch(l, r)) {
 		(void)atomic_fetch_sub(&s->held, 1);
+		r->full = true;
+		counters_add(s->counters, COUNTER_LIMIT_WAITING, 1);
 		return err_set(e, ERR_UNAVAILABLE,
 		    "too many engines are waiting (http.engines_max)");
 	}
 	r->counted = true;
+	r->held_ms = clock_now_ms();
 	suspend(l, r, hold_ms);
 	return ERR_OK;
 }
@@ -81,9 +84,11 @@ static enum err_code
 begin_action(struct loop *l, struct request *r, struct err *e)
 {
 	if (l->stopping || l->actions.count >= SERVICE_ACTIONS_MAX ||
-	    !watch(l, r))
+	    !watch(l, r)) {
+		counters_add(l->service->counters, COUNTER_LIMIT_ACTIONS, 1);
 		return err_set(e, ERR_UNAVAILABLE,
 		    "too much is asked at once; nothing was changed");
+	}
 	r->action = (++l->next_action << LOOP_INDEX_BITS) | l->index;
 	return ERR_OK;
 }

@@ -28,10 +28,11 @@ reply_with(struct request *r, unsigned int status,
 
 static void
 finish(struct request *r, unsigned int status, const char *type,
-    struct MHD_Response *response)
+    struct MHD_Response *response, size_t len)
 {
 	if (response == NULL)
 		return;
+	r->bytes = request_is_head(r) ? 0 : len;
 	header(response, "Content-Type", type);
 	header(response, "Cache-Control", "no-store");
 	if (status == 401)
@@ -50,16 +51,17 @@ void
 reply_json(struct request *r, unsigned int status, json_t *body)
 {
 	char *text = json_dumps(body, JSON_COMPACT);
+	size_t len = text != NULL ? strlen(text) : 0;
 	struct MHD_Response *response;
 
 	json_decref(body);
 	if (text == NULL)
 		return;
-	response = MHD_create_response_from_buffer(strlen(text), text,
-	    MHD_RESPMEM_MUST_FREE);
+	response =
+	    MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE);
 	if (response == NULL)
 		free(text);
-	finish(r, status, type_json, response);
+	finish(r, status, type_json, response, len);
 }
 
 void
@@ -73,7 +75,7 @@ reply_text(struct request *r, unsigned int status, const char *type,
 
 	if (response == NULL)
 		mem_free(copy);
-	finish(r, status, type, response);
+	finish(r, status, type, response, len);
 }
 
 static void

@@ -52,9 +52,14 @@ struct request {
 	size_t received; /* bytes of the body, kept or not */
 	bool suspended;
 	bool counted;        /* among the polls that are held */
+	bool full;           /* there was no room to hold it */
+	bool gone;           /* its client went away while it waited */
 	bool queued;         /* a reply was queued */
 	bool closing;        /* the connection ends with the reply */
 	unsigned int status; /* of the reply */
+	uint64_t bytes;      /* of its body */
+	int64_t held_ms;     /* since when it was held; wall clock */
+	struct access_line *line; /* NULL: it is not logged */
 };
 
 /* A header of the request, or NULL. */

@@ -175,13 +175,21 @@ route_find(struct route_match *out, const struct route *table,
 }
 
 const char *
-route_param(const struct route_match *m, const char *name)
+route_named(const struct route_match *m, const char *name)
 {
 	for (size_t i = 0; i < m->param_count; i++)
 		if (name_is(m->params[i].name, name))
 			return m->params[i].value;
-	assert(false); /* a parameter that the pattern does not have */
 	return NULL;
+}
+
+const char *
+route_param(const struct route_match *m, const char *name)
+{
+	const char *value = route_named(m, name);
+
+	assert(value != NULL); /* the pattern has it */
+	return value;
 }
 
 bool

@@ -68,6 +68,9 @@ enum route_result route_find(struct route_match *out, const struct route *table,
  * is a programming error. */
 const char *route_param(const struct route_match *m, const char *name);
 
+/* The same, or NULL where the pattern has not. */
+const char *route_named(const struct route_match *m, const char *name);
+
 /* Does this route take the query parameter? */
 bool route_takes(const struct route *route, const char *parameter);
 

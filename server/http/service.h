@@ -37,6 +37,7 @@ struct service {
 	struct channel *ledger;
 	struct access_slot access;
 	struct shelf *shelf;    /* the bytes of artifacts */
+	struct access_log *access_log; /* NULL: none is wanted */
 	struct study *study;    /* for what takes long */
 	int64_t started_ms;     /* wall clock */
 	size_t connections_max; /* of each thread */
