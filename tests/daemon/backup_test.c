@@ -62,6 +62,8 @@ begin(const char **two)
 
 	serve("data");
 	daemon_wait_served(one);
+	/* Its files are among those that are compared. */
+	daemon_wait_settled("default");
 	*two = daemon_level(2);
 	daemon_wait_served(*two);
 	return one;

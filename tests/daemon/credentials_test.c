@@ -10,6 +10,8 @@
 
 #include "tests/daemon/fixture.h"
 
+enum { MINUTE_MS = 60000 };
+
 static const char eu[] = "/clusters/prod-eu/bundles/authz";
 static const char us[] = "/clusters/prod-us/bundles/authz";
 
@@ -104,9 +106,9 @@ SCENARIO(tokens_that_do_not_hold)
 		{ "no exp", "sign rsa RS256 \"$(claims 'del(.exp)')\"" },
 		{ "exp is text",
 		    "sign rsa RS256 \"$(claims '.exp=\"9999999999\"')\"" },
-		{ "not yet", "sign rsa RS256 \"$(claims '.nbf=($n+60)')\"" },
+		{ "not yet", "sign rsa RS256 \"$(claims '.nbf=($n+600)')\"" },
 		{ "of the future",
-		    "sign rsa RS256 \"$(claims '.iat=($n+60)')\"" },
+		    "sign rsa RS256 \"$(claims '.iat=($n+600)')\"" },
 		{ "audience", "sign rsa RS256 \"$(claims '.aud=[\"x\"]')\"" },
 		{ "no audience", "sign rsa RS256 \"$(claims 'del(.aud)')\"" },
 		{ "audiences and more",
@@ -236,11 +238,11 @@ SCENARIO(signatures_are_checked_once)
 	token = daemon_jwt("rsa", "RS256", ".");
 	for (int i = 0; i < 40; i++)
 		assert_int_equal(status_of(token, eu), 200);
-	/* Once in each thread. */
-	assert_in_range(metric("edict_jwt_verified_total"), 1, 2);
+	/* Once in each thread, of which there are as many as processors. */
+	assert_in_range(metric("edict_jwt_verified_total"), 1, 30);
 	assert_int_equal(metric("edict_jwt_refused_total"), 0);
 	/* What was remembered expires all the same; 30 s of leeway. */
-	token = daemon_jwt("rsa", "RS256", ".exp=($n-28)");
+	token = daemon_jwt("rsa", "RS256", ".exp=($n-10)");
 	assert_int_equal(status_of(token, eu), 200);
 	daemon_wait("it expires", is_refused, (void *)(uintptr_t)token,
 	    DAEMON_DEADLINE_MS);
@@ -266,11 +268,12 @@ SCENARIO(keys_in_a_file_change)
 	daemon_wait_log("credentials.refused", 0);
 	assert_int_equal(status_of(old, eu), 200);
 	/* An engine that waits with a key that goes is answered at once. */
-	held = poll_start(eu, old, etag, 50);
+	held = poll_start(eu, old, etag, 300);
 	(void)daemon_jose("keyset stranger");
 	daemon_wait("the new key is known", is_taken, (void *)(uintptr_t)next,
 	    DAEMON_DEADLINE_MS);
-	assert_int_equal(status_of(old, eu), 401);
+	daemon_wait("the old key is gone", is_refused, (void *)(uintptr_t)old,
+	    DAEMON_DEADLINE_MS);
 	assert_int_equal(poll_end(held).status, 401);
 	/* SIGHUP asks for a look, and ends nothing. */
 	(void)daemon_jose("keyset rsa stranger");
@@ -432,6 +435,13 @@ times_asked(void)
 	return strlen(daemon_sh("grep -o keys.json asked.log | tr -dc k"));
 }
 
+static bool
+was_asked_twice(void *arg)
+{
+	(void)arg;
+	return times_asked() == 2;
+}
+
 /* A key that is not known yet is asked for at once, instead of in an hour; but
  * once a minute, and no more often. */
 SCENARIO(unknown_keys_are_asked_for)
@@ -439,6 +449,7 @@ SCENARIO(unknown_keys_are_asked_for)
 	struct host h = host_new();
 	const char *token;
 	size_t asked;
+	int64_t began;
 
 	start(daemon_printf("%s\n    refresh: 1h", by_url(&h)));
 	token = daemon_jwt("rsa", "RS256", ".");
@@ -446,9 +457,12 @@ SCENARIO(unknown_keys_are_asked_for)
 	    (void *)(uintptr_t)token, DAEMON_DEADLINE_MS);
 	(void)daemon_jose("keyset rsa ec; mv keys.json keys/");
 	token = daemon_jwt("ec", "ES256", ".");
+	began = daemon_now_ms();
 	daemon_wait("the next key is known", is_taken, (void *)(uintptr_t)token,
 	    DAEMON_DEADLINE_MS);
-	assert_int_equal(times_asked(), 2);
+	/* nginx writes it down when it has answered. */
+	daemon_wait("it was asked for", was_asked_twice, NULL,
+	    DAEMON_DEADLINE_MS);
 	for (int i = 0; i < 5; i++) {
 		token = daemon_jose(
 		    daemon_printf("sign ec ES256 \"$(claims)\" no-%d", i));
@@ -459,7 +473,8 @@ SCENARIO(unknown_keys_are_asked_for)
 			assert_int_equal(status_of(token, eu), 401);
 		assert_in_range(asked, 1, 100000);
 	}
-	assert_int_equal(times_asked(), 2);
+	assert_in_range(times_asked(), 2,
+	    2 + (daemon_now_ms() - began) / MINUTE_MS);
 	host_stop(&h);
 }
 
@@ -477,7 +492,7 @@ SCENARIO(keys_grow_too_old)
 	    DAEMON_DEADLINE_MS);
 	host_stop(&h);
 	daemon_stop();
-	daemon_sh("touch -d '50 seconds ago' data/jwks/*.json");
+	daemon_sh("touch -d '30 seconds ago' data/jwks/*.json");
 	daemon_restart();
 	assert_int_equal(status_of(token, eu), 200);
 	daemon_wait("it is too old", is_refused, (void *)(uintptr_t)token,

@@ -26,7 +26,7 @@ SCENARIO(plain_configurations_run)
 	const char *text;
 
 	daemon_start_estate(daemon_estate(1));
-	daemon_wait_log("discovery.published cluster=test ", 0);
+	daemon_wait_discovery("test", 0);
 	/* By default engines keep bundles where they are started. */
 	text = daemon_sh("edict engine-config test");
 	assert_non_null(strstr(text, "persistence_directory: \".opa\""));
@@ -99,7 +99,7 @@ SCENARIO(a_kubernetes_configuration_runs)
 	daemon_write("token",
 	    daemon_token("{\"role\":\"engine\",\"name\":\"e1\","
 			 "\"clusters\":[\"test\"]}"));
-	daemon_wait_log("discovery.published cluster=test ", 0);
+	daemon_wait_discovery("test", 0);
 	for (size_t i = 0; i < 2; i++) {
 		const char *text = daemon_sh("edict engine-config test --for "
 					     "kubernetes %s",

@@ -112,6 +112,7 @@ struct request {
 	const char *header; /* one more: "Name: value" */
 	const char *header2;
 	const char *engine; /* whose poll it is */
+	int wait_s;         /* how long it may be held */
 	const char *body;   /* JSON */
 };
 struct answer {
@@ -181,6 +182,14 @@ json_t *daemon_wait_operation(const json_t *operation, const char *state);
 json_t *daemon_wait_state(const char *repository, const char *state);
 /* The text is in the server's log, after the first `from` bytes. */
 void daemon_wait_log(const char *text, size_t from);
+/* A discovery bundle of the cluster was published, after these bytes of the log,
+ * and is what engines get. */
+void daemon_wait_discovery(const char *cluster, size_t from);
+/* What the server does by itself when it was started with this cluster's first
+ * commit is done: there is a discovery bundle, and the audit has a signed head. */
+void daemon_wait_settled(const char *cluster);
+/* The file is there. */
+void daemon_wait_file(const char *name);
 
 /* ---- engines ---- */
 

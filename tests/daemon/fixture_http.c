@@ -62,7 +62,8 @@ perform(const char *base, const struct request *r, struct answer *a,
 	if (strncmp(base, "https:", 6) == 0)
 		(void)curl_easy_setopt(curl, CURLOPT_CAINFO, authority);
 	(void)curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)REQUEST_MS);
+	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+	    (long)REQUEST_MS + 1000L * r->wait_s);
 	(void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
@@ -167,6 +168,7 @@ poll_start_as(const char *engine, const char *path, const char *token,
 		.header = daemon_printf("If-None-Match: %s", etag),
 		.header2 = daemon_printf("Prefer: modes=snapshot,delta;wait=%d",
 		    wait_s),
+		.wait_s = wait_s,
 	};
 	buf_init(&p->body, BODY_MAX);
 	buf_init(&p->head, 1 << 16);

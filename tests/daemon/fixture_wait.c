@@ -3,7 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "core/mem.h"
 #include "tests/daemon/scene.h"
 
 struct goal {
@@ -183,4 +185,89 @@ daemon_wait_log(const char *text, size_t from)
 
 	daemon_wait(daemon_printf("the log says %s", text), is_logged, &g,
 	    DAEMON_DEADLINE_MS);
+}
+
+/* "cluster=NAME revision=REV" of the last line that says so; "" without one. */
+static const char *
+published_revision(const char *cluster, size_t from)
+{
+	const char *mark = daemon_printf("discovery.published cluster=%s "
+					 "revision=",
+	    cluster);
+	const char *log = daemon_log();
+	const char *found = "";
+
+	if (strlen(log) <= from)
+		return "";
+	log += from;
+	while ((log = strstr(log, mark)) != NULL) {
+		log += strlen(mark);
+		found = daemon_printf("%.*s", (int)strcspn(log, " \n"), log);
+	}
+	return found;
+}
+
+struct discovery_goal {
+	const char *cluster;
+	size_t from;
+};
+
+static bool
+is_told(void *arg)
+{
+	const struct discovery_goal *g = arg;
+	const char *wanted = published_revision(g->cluster, g->from);
+	const json_t *c;
+	const char *revision;
+	struct answer a;
+
+	if (*wanted == '\0')
+		return false;
+	c = look(daemon_printf("/clusters/%s", g->cluster));
+	revision = daemon_text(c, "discovery.revision");
+	a = daemon_send(&(struct request){ .method = "HEAD",
+	    .path = daemon_printf("/clusters/%s/discovery", g->cluster),
+	    .token = scene.admin });
+	return revision != NULL &&
+	    strncmp(revision, wanted, strlen(wanted)) == 0 && a.status == 200 &&
+	    strcmp(answer_header(&a, "ETag"),
+		daemon_text(c, "discovery.etag")) == 0;
+}
+
+void
+daemon_wait_discovery(const char *cluster, size_t from)
+{
+	struct discovery_goal g = { cluster, from };
+
+	daemon_wait(daemon_printf("engines get discovery of %s", cluster),
+	    is_told, &g, DAEMON_DEADLINE_MS);
+}
+
+static bool
+has_head(void *arg)
+{
+	(void)arg;
+	return daemon_at(look("/audit/heads"), "items.0") != NULL;
+}
+
+void
+daemon_wait_settled(const char *cluster)
+{
+	daemon_wait_discovery(cluster, 0);
+	daemon_wait("the audit has a signed head", has_head, NULL,
+	    DAEMON_DEADLINE_MS);
+}
+
+static bool
+is_there(void *arg)
+{
+	return access(arg, R_OK) == 0;
+}
+
+void
+daemon_wait_file(const char *name)
+{
+	AUTO_STR path = mem_strdup(daemon_path(name));
+
+	daemon_wait(path, is_there, path, DAEMON_DEADLINE_MS);
 }

@@ -208,6 +208,8 @@ SCENARIO(a_full_disk_serves_and_rolls_back)
 	one = daemon_level(1);
 	daemon_start(NULL);
 	check_polls(one);
+	/* A head of the audit would be worth the reserve. */
+	daemon_wait_settled("default");
 	two = daemon_level(2);
 	check_polls(two);
 	assert_int_equal(reserve_size(), RESERVE_SIZE);
@@ -254,6 +256,7 @@ SCENARIO(a_full_disk_lets_it_start)
 	one = daemon_level(1);
 	daemon_start(NULL);
 	check_polls(one);
+	daemon_wait_settled("default");
 	two = daemon_level(2);
 	check_polls(two);
 	daemon_crash();

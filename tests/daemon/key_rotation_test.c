@@ -287,6 +287,12 @@ SCENARIO(a_rollback_after_a_rotation_needs_neither_git_nor_opa)
 	engine_wait(e, "authz/level", NULL, "2", DAEMON_DEADLINE_MS);
 }
 
+static bool
+has_signed_all(void *arg)
+{
+	return daemon_number(key_of(arg), "waiting") == 0;
+}
+
 /* The choice is made, the signature is not: it is made after the restart. */
 SCENARIO(a_restart_in_the_middle)
 {
@@ -311,7 +317,8 @@ SCENARIO(a_restart_in_the_middle)
 	wait_key("default", "new");
 	daemon_wait_served(one);
 	wait_key("default", "new");
-	assert_int_equal(daemon_number(key_of("new"), "waiting"), 0);
+	daemon_wait("all is signed", has_signed_all, (char[]){ "new" },
+	    DAEMON_DEADLINE_MS);
 
 	daemon_sh("edict audit --verify");
 	daemon_sh("edict resume main");

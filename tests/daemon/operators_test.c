@@ -24,7 +24,9 @@ enum {
 	TARGETS_MAX = 12, /* the newest commits are what people go back to */
 	BODY_SIZE = 1 << 20,
 	KILL_EVERY = 3, /* rounds */
-	UP_MS = 30000
+	UP_MS = DAEMON_DEADLINE_MS,
+	QUIET_MS =
+	    4 * DAEMON_DEADLINE_MS /* several commits, one after another */
 };
 
 static const char *const cluster_names[MODEL_CLUSTERS] = { "east", "north",
@@ -520,29 +522,39 @@ is_quiet(void *arg)
 	return !model_is_behind(&model);
 }
 
+struct ending {
+	int64_t operation;
+	const json_t *seen;
+};
+
+static bool
+is_over(void *arg)
+{
+	struct ending *end = arg;
+	const char *state;
+
+	end->seen = daemon_api("GET",
+	    daemon_printf("/operations/%lld", (long long)end->operation), NULL,
+	    200);
+	state = daemon_text(end->seen, "state");
+	return strcmp(state, "done") == 0 || strcmp(state, "failed") == 0;
+}
+
 static void
 wait_operations(struct operator* o, int from)
 {
 	for (int i = from; i < o->until; i++) {
 		struct action *a = &o->actions[i];
-		const json_t *op = NULL;
-		const char *state = "";
+		struct ending end = { .operation = a->operation };
 
-		for (int64_t end = daemon_now_ms() + DAEMON_DEADLINE_MS;
-		     a->operation > 0 && strcmp(state, "done") != 0 &&
-		     strcmp(state, "failed") != 0;) {
-			op = daemon_api("GET",
-			    daemon_printf("/operations/%lld",
-				(long long)a->operation),
-			    NULL, 200);
-			state = daemon_text(op, "state");
-			assert_true(daemon_now_ms() < end);
-		}
-		if (op == NULL)
+		if (a->operation == 0)
 			continue;
-		a->status = strcmp(state, "done") == 0 ? 200 : 409;
+		daemon_wait("the operation is over", is_over, &end, QUIET_MS);
+		a->status = strcmp(daemon_text(end.seen, "state"), "done") == 0
+		    ? 200
+		    : 409;
 		if (a->status == 409)
-			assert_string_equal(daemon_text(op, "error.code"),
+			assert_string_equal(daemon_text(end.seen, "error.code"),
 			    "conflict");
 	}
 }
@@ -686,8 +698,7 @@ play_round(int round, struct outcome *out)
 	daemon_wait("all are up again", is_up, NULL, UP_MS);
 	for (int i = 0; i < OPERATORS; i++)
 		wait_operations(&operators[i], from);
-	daemon_wait("all is published and quiet", is_quiet, NULL,
-	    DAEMON_DEADLINE_MS);
+	daemon_wait("all is published and quiet", is_quiet, NULL, QUIET_MS);
 	for (int i = 0; i < OPERATORS; i++)
 		check_answers(&operators[i], from, out);
 	check_state();

@@ -34,6 +34,8 @@ publish(int from, int to)
 		if (daemon_pid() != 0)
 			daemon_wait_served(revs[i]);
 	}
+	/* Its files are among those that are counted below. */
+	daemon_wait_settled("default");
 }
 
 /* Files are as old as nobody's work is. */

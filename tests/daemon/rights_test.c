@@ -358,7 +358,7 @@ start_with_issuer(void)
 SCENARIO(every_cell)
 {
 	start_with_issuer();
-	daemon_wait_log("discovery.published cluster=prod-eu", 0);
+	daemon_wait_discovery("prod-eu", 0);
 	daemon_api("POST", "/repositories/remote/fetch", "{}", 202);
 	make_tokens();
 	make_jwts();
@@ -382,7 +382,7 @@ SCENARIO(every_cell_of_anonymous_engines)
 				    "access: {anonymous_cluster: prod-eu}\n",
 		daemon_path("remote.git")) });
 	daemon_wait_revision("prod-eu", "authz", rev, DAEMON_DEADLINE_MS);
-	daemon_wait_log("discovery.published cluster=prod-eu", 0);
+	daemon_wait_discovery("prod-eu", 0);
 	tokens[ANONYMOUS] = NULL;
 	for (size_t i = 0; i < ROWS; i++)
 		check_cell(ANONYMOUS, i);

@@ -274,7 +274,8 @@ SCENARIO(one_cluster_alone_goes_back)
 		  "'only here'");
 	daemon_wait_revision("green", "main", one, DAEMON_DEADLINE_MS);
 	daemon_wait_revision("blue", "main", two, DAEMON_DEADLINE_MS);
-	audit = daemon_get("/v1/audit?limit=1", daemon_admin(), NULL);
+	audit =
+	    daemon_get("/v1/audit?kind=rollback&limit=1", daemon_admin(), NULL);
 	assert_non_null(strstr(audit.body, "\"admin\""));
 	assert_non_null(strstr(audit.body, "only here"));
 }

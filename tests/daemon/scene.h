@@ -13,8 +13,8 @@
 enum {
 	ENGINES_MAX = 8,
 	POLLS_MAX = 64,
-	STOP_MS = 30000,
-	REQUEST_MS = 70000,
+	STOP_MS = 90000,
+	REQUEST_MS = 70000, /* and what it is held for */
 	BODY_MAX = 16 << 20,
 	LOG_TAIL = 6000,
 	STEP_NS = 15 * 1000000

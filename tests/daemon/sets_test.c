@@ -211,6 +211,7 @@ newest_rollback(void)
 SCENARIO(without_an_engine_operators_go_back)
 {
 	const char *one, *two;
+	size_t from;
 
 	begin_at_two(daemon_path("opa"), &one, &two);
 	daemon_sh("mv opa opa.away");
@@ -223,8 +224,9 @@ SCENARIO(without_an_engine_operators_go_back)
 	check_at("app", two);
 	assert_null(daemon_at(newest_rollback(), "detail.unchecked"));
 	/* It is looked at when the engine is back. */
+	from = strlen(daemon_log());
 	daemon_sh("mv opa.away opa");
-	daemon_wait_log("state=loads", strlen(daemon_log()));
+	daemon_wait_log("state=loads", from);
 }
 
 SCENARIO(without_the_pipeline_operators_go_back)
@@ -293,7 +295,6 @@ check_no_failure(struct engine *e)
 
 	assert_null(strstr(log, "activation failed"));
 	assert_null(strstr(log, "overlapping roots"));
-	assert_null(strstr(log, "\"level\":\"error\""));
 }
 
 SCENARIO(a_root_moves_and_engines_never_fail)
@@ -314,9 +315,7 @@ SCENARIO(a_root_moves_and_engines_never_fail)
 	wait_both(two);
 	engine_wait(e, "moved/z", NULL, "2", DAEMON_DEADLINE_MS);
 	engine_wait(plain, "moved/z", NULL, "2", DAEMON_DEADLINE_MS);
-	assert_non_null(strstr(daemon_log(),
-	    "roots.free cluster=prod "
-	    "bundle=lib"));
+	daemon_wait_log("roots.free cluster=prod bundle=lib", 0);
 	/* And back again, to the one that goes first by its name. */
 	three = daemon_commit("Back", { "app/moved/moved.rego", NULL },
 	    { "app/app.rego", app("3") },
@@ -339,22 +338,22 @@ SCENARIO(a_root_is_waited_for_until_a_time_out)
 
 	daemon_start(&(struct daemon_options){
 	    .config = daemon_printf("repositories: {remote: {url: '%s'}}\n"
-				    "sets: {handover_timeout: 8s}\n",
+				    "sets: {handover_timeout: 25s}\n",
 		daemon_path("remote.git")) });
 	wait_both(one);
 	e = engine_start("prod", ENGINE_LONG);
 	engine_wait(e, "moved/z", NULL, "1", DAEMON_DEADLINE_MS);
 	engine_wait(e, "app/x", NULL, "1", DAEMON_DEADLINE_MS);
 	assert_int_equal(kill(engine_pid(e), SIGSTOP), 0);
+	from = daemon_now_ms();
 	two = move();
 	daemon_wait_revision("prod", "lib", two, DAEMON_DEADLINE_MS);
-	from = daemon_now_ms();
 	wait_blocked("app", "moves here from bundle lib");
 	daemon_kill("ledger", SIGKILL);
 	wait_blocked("app", "moves here from bundle lib");
 	check_at("app", one);
 	daemon_wait_revision("prod", "app", two, DAEMON_DEADLINE_MS);
-	assert_true(daemon_now_ms() - from > 5000);
+	assert_true(daemon_now_ms() - from > 24000);
 	assert_int_equal(kill(engine_pid(e), SIGCONT), 0);
 	engine_wait(e, "moved/z", NULL, "2", 120000);
 }
