@@ -230,7 +230,7 @@ static const struct spec engines_spec[] = {
 static const char *const log_names[] = { "debug", "info", "warn", "error",
 	NULL };
 
-static const struct spec conf_spec[] = {
+const struct spec conf_spec[] = {
 	{ "listen", SPEC_STRING, offsetof(struct conf, listen), .min = 1,
 	    .max = 256, .text = "127.0.0.1:8282",
 	    .help = "Address and port; [::]:8282 for all." },
@@ -550,8 +550,11 @@ fill_in(struct conf *c, const struct conf_flags *flags, struct err *e)
 	TRY(fill_commands(c, e));
 	TRY(conf_discovery_check(&c->discovery, e));
 	TRY(conf_events_fill(&c->events, e));
-	TRY(file_make_dirs(c->data_dir, e));
+	if (!flags->trial)
+		TRY(file_make_dirs(c->data_dir, e));
 	real = realpath(c->data_dir, NULL);
+	if (real == NULL && flags->trial && errno == ENOENT)
+		return ERR_OK;
 	if (real == NULL)
 		return err_errno(e, "%s", c->data_dir);
 	replace(&c->data_dir, real);

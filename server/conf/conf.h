@@ -1,8 +1,9 @@
 #ifndef SERVER_CONF_H
 #define SERVER_CONF_H
 
-/* The server's configuration: `server.yaml`, or nothing but `--repo URL`. Read
- * once at start, before any fork; immutable afterwards. */
+/* The server's configuration: `server.yaml`, or nothing but `--repo URL`.
+ * Immutable once it is read, which is before a process is forked that works by
+ * it; another one makes new processes (server/supervisor/reload.h). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -116,6 +117,7 @@ struct conf_flags {
 	const char *listen;
 	const char *data_dir;
 	const char *opa;
+	bool trial; /* only to see whether it is good: makes no folder */
 };
 
 /* Reads, checks, fills in. All faults of the file are in e->text, a line each. */
@@ -131,6 +133,9 @@ const struct conf_repository *conf_repository(const struct conf *c,
  * caller's. NOT_FOUND says what to do. */
 enum err_code conf_find_engine(char **out, const char *name, struct err *e)
     MUST_CHECK;
+
+/* Of struct conf: for comparing two of them (core/spec_diff.h). */
+extern const struct spec conf_spec[];
 
 /* Appends the reference of server.yaml in Markdown. */
 void conf_describe(struct buf *out);

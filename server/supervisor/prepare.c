@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,6 +17,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "server/supervisor/prepare_check.h"
 #include "signing/key.h"
 
 enum err_code
@@ -304,22 +306,35 @@ prepare_all(const struct conf *c, struct err *e)
 	return without_room(c->data_dir, note_keys(c, e), e);
 }
 
+/* While the server runs, the database is the ledger's alone; it hears of keys
+ * from the pipeline. */
+static enum err_code
+prepare_more(const struct conf *c, struct err *e)
+{
+	TRY(make_folders(c, e));
+	return prepare_keys(c, e);
+}
+
+typedef enum err_code prepare_work(const struct conf *c, struct err *e);
+
 /* The child tells its error through the pipe: nothing means all is well. */
 static void
-prepare_main(const struct conf *c, int fd)
+prepare_main(const struct conf *c, prepare_work *work, int fd)
 {
 	struct err e = { 0 };
 	enum err_code code;
 
 	log_init("prepare", (enum log_level)c->log_level);
-	code = prepare_all(c, &e);
+	code = work(c, &e);
 	if (code != ERR_OK && write(fd, e.text, strlen(e.text)) < 0)
 		_exit(2);
 	_exit(code == ERR_OK ? 0 : 1);
 }
 
-enum err_code
-prepare_data(const struct conf *c, struct err *e)
+/* limit_s: killed if it takes longer; 0: never. */
+static enum err_code
+in_child(const struct conf *c, prepare_work *work, unsigned int limit_s,
+    struct err *e)
 {
 	AUTO_BUF text = { 0 };
 	int fds[2];
@@ -331,8 +346,10 @@ prepare_data(const struct conf *c, struct err *e)
 	if (pipe2(fds, O_CLOEXEC) != 0)
 		return err_errno(e, "pipe");
 	pid = fork();
-	if (pid == 0)
-		prepare_main(c, fds[1]);
+	if (pid == 0) {
+		(void)alarm(limit_s);
+		prepare_main(c, work, fds[1]);
+	}
 	close(fds[1]);
 	if (pid < 0) {
 		close(fds[0]);
@@ -344,8 +361,29 @@ prepare_data(const struct conf *c, struct err *e)
 		;
 	if (code != ERR_OK)
 		return code;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		return err_set(e, ERR_TIMEOUT,
+		    "reading the files took more than %u s", limit_s);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return err_set(e, ERR_IO, "%s",
 		    text.len > 0 ? text.data : "setting up data_dir failed");
 	return ERR_OK;
+}
+
+enum err_code
+prepare_data(const struct conf *c, struct err *e)
+{
+	return in_child(c, prepare_all, 0, e);
+}
+
+enum err_code
+prepare_try(const struct conf *c, struct err *e)
+{
+	return in_child(c, prepare_check, PREPARE_CHECK_S, e);
+}
+
+enum err_code
+prepare_again(const struct conf *c, struct err *e)
+{
+	return in_child(c, prepare_more, PREPARE_CHECK_S, e);
 }

@@ -16,4 +16,10 @@ enum err_code prepare_lock(const struct conf *c, int *fd, struct err *e)
 /* All the rest, in a child; returns when it is done. */
 enum err_code prepare_data(const struct conf *c, struct err *e) MUST_CHECK;
 
+/* The same for another configuration, while the server runs. First whether it
+ * can be run with (prepare_check.h), which changes nothing; then what it needs:
+ * folders, keys. Each takes PREPARE_CHECK_S at most. */
+enum err_code prepare_try(const struct conf *c, struct err *e) MUST_CHECK;
+enum err_code prepare_again(const struct conf *c, struct err *e) MUST_CHECK;
+
 #endif
