@@ -21,7 +21,7 @@
 #include "core/mem.h"
 #include "tests/unit/policies/git_fixture.h"
 
-enum { START_MS = 20000, LOOK_EVERY_MS = 10 };
+enum { START_MS = 60000, LOOK_EVERY_MS = 10 };
 
 static int
 listen_somewhere(int *port)
@@ -90,6 +90,18 @@ wait_open(int port)
 	int64_t end = clock_mono_ms() + START_MS;
 
 	while (!is_open(port)) {
+		assert_true(clock_mono_ms() < end);
+		(void)poll(NULL, 0, LOOK_EVERY_MS);
+	}
+}
+
+/* fcgiwrap listens when its socket is there. */
+static void
+wait_file(const char *name)
+{
+	int64_t end = clock_mono_ms() + START_MS;
+
+	while (access(fixture_path(name), F_OK) != 0) {
 		assert_true(clock_mono_ms() < end);
 		(void)poll(NULL, 0, LOOK_EVERY_MS);
 	}
@@ -175,6 +187,7 @@ host_start_https(struct host *h)
 		h->pids[0] = start(cgi);
 		h->pids[1] = start(web);
 	}
+	wait_file("cgi.sock");
 	wait_open(h->port);
 }
 

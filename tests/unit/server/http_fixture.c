@@ -1,6 +1,7 @@
 #include "http_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -28,7 +29,7 @@
 #include "server/supervisor/supervisor.h"
 #include "signing/digest.h"
 
-enum { WIRE_BODY_MAX = 64 << 20, SITE_PATIENCE_MS = 10000 };
+enum { WIRE_BODY_MAX = 64 << 20 };
 
 /* A race in the process under test ends it, and so the test. */
 const char *__tsan_default_options(void);
@@ -135,7 +136,7 @@ site_open(struct site *s, size_t threads)
 	s->counters = counters_new(names, 1);
 	s->conf.data_dir = s->dir;
 	s->conf.log_level = LOG_WARN;
-	s->conf.http.wait_max = 30;
+	s->conf.http.wait_max = 900;
 	s->conf.http.memory_max = 1 << 20;
 	s->conf.http.engines_max = 1000;
 	s->conf.engines.silent_after = 300;
@@ -161,6 +162,8 @@ site_close(struct site *s)
 	struct err e = { 0 };
 
 	end_process(&s->http, SIGKILL);
+	if (s->clerk > 0)
+		close(s->heard);
 	end_process(&s->clerk, SIGKILL);
 	for (size_t i = 0; i < s->threads; i++)
 		close(s->listeners[i]);
@@ -193,8 +196,9 @@ static void
 put_rows(struct site *s, const struct store_artifact *a, const char *cluster)
 {
 	struct assignment assignment = {
-		.mode = ASSIGN_FOLLOWING,
+		.mode = s->held ? ASSIGN_HELD : ASSIGN_FOLLOWING,
 		.serial = s->serial,
+		.at_ms = s->at_ms,
 		.depth = s->serial,
 	};
 	struct store_commit_row commit = {
@@ -338,7 +342,7 @@ site_stop(struct site *s)
 /* ---- the clerk ---- */
 
 static void
-clerk_answer(struct channel *c, struct message *m)
+clerk_answer(struct channel *c, struct message *m, int heard)
 {
 	const char *action =
 	    json_string_value(json_object_get(m->payload, "action"));
@@ -351,8 +355,10 @@ clerk_answer(struct channel *c, struct message *m)
 		(void)!channel_reply_error(c, m, &conflict, &e);
 		return;
 	}
-	if (strcmp(action, "retest") == 0)
+	if (strcmp(action, "retest") == 0) {
+		(void)!write(heard, "r", 1);
 		return;
+	}
 	(void)json_object_del(m->payload, "token");
 	answer = json_pack("{s:i, s:O}", "status",
 	    strcmp(action, "fetch") == 0 ? 202 : 200, "body", m->payload);
@@ -361,7 +367,7 @@ clerk_answer(struct channel *c, struct message *m)
 }
 
 static void
-clerk_main(int fd)
+clerk_main(int fd, int heard)
 {
 	static const uint32_t kinds[] = { LEDGER_ACTION, 0 };
 	struct channel *c = channel_new(fd, "http");
@@ -375,7 +381,7 @@ clerk_main(int fd)
 			_exit(0);
 		if (code != ERR_OK)
 			continue;
-		clerk_answer(c, &m);
+		clerk_answer(c, &m, heard);
 		message_clear(&m);
 	}
 }
@@ -383,12 +389,27 @@ clerk_main(int fd)
 void
 site_start_clerk(struct site *s)
 {
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	s->clerk = fork();
 	assert_true(s->clerk >= 0);
 	if (s->clerk == 0) {
 		close(s->ledger[0]);
-		clerk_main(s->ledger[1]);
+		clerk_main(s->ledger[1], ends[1]);
 	}
+	close(ends[1]);
+	s->heard = ends[0];
+}
+
+void
+site_wait_retest(const struct site *s)
+{
+	struct pollfd p = { .fd = s->heard, .events = POLLIN };
+	char c;
+
+	assert_int_equal(poll(&p, 1, SITE_PATIENCE_MS), 1);
+	assert_int_equal(read(s->heard, &c, 1), 1);
 }
 
 /* ---- the wire ---- */

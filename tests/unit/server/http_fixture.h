@@ -18,6 +18,9 @@
 
 enum { SITE_THREADS_MAX = 4, WIRE_HEAD_SIZE = 4096 };
 
+/* What an answer may take on a busy machine. */
+enum { SITE_PATIENCE_MS = 60000 };
+
 struct site {
 	char dir[64];
 	char *admin; /* tokens */
@@ -34,7 +37,10 @@ struct site {
 	int supervisor[2];
 	pid_t http;
 	pid_t clerk;
+	int heard; /* a byte for each retest that it was told of */
 	int64_t serial;
+	int64_t at_ms; /* when what is assigned next was; 0: long ago */
+	bool held;     /* by an operator, not by following */
 	char etag[CATALOG_ETAG_SIZE]; /* of what was assigned last */
 };
 
@@ -55,6 +61,8 @@ int64_t site_stop(struct site *s);
 /* The clerk answers: pin with what it was asked, without the token; fetch with
  * 202; rollback with CONFLICT; retest not at all. */
 void site_start_clerk(struct site *s);
+/* Until it was told of a retest, which it never answers. */
+void site_wait_retest(const struct site *s);
 
 /* Requests by hand. */
 struct wire_reply {
