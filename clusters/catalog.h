@@ -33,7 +33,8 @@ struct catalog_entry {
 	int64_t serial;
 	const char *content;      /* its content digest, before signing */
 	struct engines_mark mark; /* of the ETag */
-	int64_t at_ms; /* of a discovery bundle: since when; else 0 */
+	int64_t at_ms; /* since when: of a discovery bundle, and of what came by
+	                * following; 0: an operator decided */
 	int64_t decided_ms; /* since when it is assigned */
 };
 

@@ -183,7 +183,9 @@ store_view_served(struct store *s, json_t **out, struct err *e)
 	return sql_list(s, e, out,
 	    "SELECT a.cluster, a.bundle, a.commit_id AS \"revision\","
 	    " a.artifact AS \"sha256\", f.size, a.serial, a.content,"
-	    " a.at_ms AS \"decided_ms\""
+	    " a.at_ms AS \"decided_ms\","
+	    " CASE WHEN a.mode = 'following' AND a.who = 'pipeline'"
+	    " THEN a.at_ms ELSE 0 END AS \"at_ms\""
 	    " FROM assignments a JOIN artifacts f ON f.sha256 = a.artifact"
 	    " ORDER BY a.cluster, a.bundle",
 	    "");

@@ -41,7 +41,8 @@ enum err_code store_view_operation(struct store *s, int64_t id, json_t **out,
     struct err *e) MUST_CHECK;
 
 /* For clusters/catalog.c: {"cluster","bundle","revision","sha256","size",
- * "serial","content","decided_ms"} of every assignment, {"bundle","content","sha256"} of
+ * "serial","content","decided_ms","at_ms"} of every assignment (at_ms: where it
+ * came by following, else 0), {"bundle","content","sha256"} of
  * every artifact with the content of one, and {"digest","name","role",
  * "clusters","bundles","expires_ms"} of every token that is not revoked. */
 enum err_code store_view_served(struct store *s, json_t **out, struct err *e)

@@ -123,7 +123,7 @@ bundle_api_answer(struct request *r, unsigned int status,
 		return;
 	shelf_use(entry->item);
 	r->bytes = entry->size;
-	if (r->waited && entry->decided_ms >= r->held_ms)
+	if (r->waited && r->turn_ms == 0 && entry->decided_ms >= r->held_ms)
 		counters_observe(r->service->counters, HISTOGRAM_WAKE,
 		    clock_now_ms() - entry->decided_ms);
 	counters_add(r->service->counters, COUNTER_BYTES, entry->size);
@@ -172,7 +172,7 @@ hold_ms(const struct request *r, int64_t wait_s)
 }
 
 /* An engine that got another configuration is not ready until it heard of its
- * bundles again; which of those without a name did, nobody knows. */
+ * bundles again. */
 static bool
 is_unsettled(const struct request *r, const struct catalog_entry *entry)
 {
@@ -180,10 +180,29 @@ is_unsettled(const struct request *r, const struct catalog_entry *entry)
 	    catalog_discovery(loop_catalog(r->loop), entry->cluster);
 	int64_t age_ms;
 
-	if (d == NULL || engine_name(r) != NULL)
+	if (d == NULL)
 		return false;
 	age_ms = clock_now_ms() - d->at_ms;
 	return age_ms >= 0 && age_ms < ENGINES_SETTLE_S * 1000;
+}
+
+static enum err_code
+hold_for(struct request *r, const struct catalog_entry *entry, int64_t wait_s,
+    struct err *e)
+{
+	int64_t ms = hold_ms(r, wait_s);
+
+	/* Which of those without a name heard of theirs, nobody knows. */
+	if (ms > SETTLE_PACE_MS && engine_name(r) == NULL &&
+	    is_unsettled(r, entry))
+		ms = SETTLE_PACE_MS;
+	r->entry = entry;
+	if (loop_hold(r->loop, r, ms, e) == ERR_OK) {
+		counters_add(r->service->counters, COUNTER_HOLDS, 1);
+		return ERR_OK;
+	}
+	r->entry = NULL;
+	return e->code;
 }
 
 /* There is nothing for this engine now. A 304 at once would have it ask again
@@ -193,23 +212,37 @@ static bool
 hold(struct request *r, const struct catalog_entry *entry)
 {
 	int64_t wait_s = poll_wait_s(request_header(r, "Prefer"));
-	int64_t ms;
 	struct err e = { 0 };
 
 	if (wait_s == 0 || r->waited || loop_stopping(r->loop))
 		return false;
-	ms = hold_ms(r, wait_s);
-	if (ms > SETTLE_PACE_MS && is_unsettled(r, entry))
-		ms = SETTLE_PACE_MS;
-	r->entry = entry;
-	if (loop_hold(r->loop, r, ms, &e) == ERR_OK) {
-		counters_add(r->service->counters, COUNTER_HOLDS, 1);
+	if (hold_for(r, entry, wait_s, &e) == ERR_OK)
 		return true;
-	}
-	r->entry = NULL;
 	r->closing = true;
 	reply_error(r, &e);
 	return true;
+}
+
+/* A release that is spread: who is willing to wait waits for its turn, and asks
+ * again when its patience ends before. Who cannot wait here gets it now. */
+static bool
+waits_for_turn(struct request *r, const struct catalog_entry *entry)
+{
+	int64_t wait_s = poll_wait_s(request_header(r, "Prefer"));
+	struct err e = { 0 };
+
+	if (wait_s == 0 || loop_is_turn(r->loop, r, entry))
+		return false;
+	if (r->waited) {
+		answer_own(r);
+		return true;
+	}
+	if (loop_stopping(r->loop) || is_unsettled(r, entry))
+		return false;
+	if (hold_for(r, entry, wait_s, &e) == ERR_OK)
+		return true;
+	r->full = false;
+	return false;
 }
 
 static void
@@ -223,6 +256,8 @@ answer_entry(struct request *r, const struct catalog_entry *entry)
 	if (poll_has(request_header(r, "If-None-Match"), entry->etag)) {
 		if (engine.settling || !hold(r, entry))
 			bundle_api_answer(r, 304, entry);
+	} else if (wanted && waits_for_turn(r, entry)) {
+		return;
 	} else if (wanted) {
 		engine_sent(r, &engine);
 		bundle_api_answer(r, 200, entry);

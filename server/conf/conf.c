@@ -196,6 +196,11 @@ static const struct spec http_spec[] = {
 	    3600, 50,
 	    .help = "Longest hold of a long poll; keep it below the proxies' "
 		    "limits." },
+	{ "release_spread", SPEC_SECONDS,
+	    offsetof(struct conf, http.release_spread), 0, 3600, 0,
+	    .help = "Engines that wait get a release within this time, each at "
+		    "a moment of its own, instead of all in the same instant. "
+		    "What an operator decides reaches them at once." },
 	{ "engines_max", SPEC_INT, offsetof(struct conf, http.engines_max), 16,
 	    1000000, 16384,
 	    .help = "Connections at once, shared out among the processes; "

@@ -92,7 +92,8 @@ struct conf {
 	} access;
 	struct {
 		int64_t threads;
-		int64_t wait_max;    /* seconds */
+		int64_t wait_max;    /* seconds, as is the next */
+		int64_t release_spread;
 		int64_t engines_max; /* connections at once */
 		int64_t memory_max;  /* bytes of artifacts */
 		struct conf_access_log access_log;

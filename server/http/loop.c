@@ -302,6 +302,7 @@ loop_new(struct loop **out, struct service *s, size_t index, int listener,
 	l->index = index;
 	l->epoll = -1;
 	l->wake = -1;
+	l->spread.length_ms = s->conf->http.release_spread * 1000;
 	TAILQ_INIT(&l->reading);
 	TAILQ_INIT(&l->handshakes);
 	TAILQ_INIT(&l->shaking);
@@ -361,6 +362,7 @@ loop_free(struct loop *l)
 	loop_clear_answers(l);
 	waiters_clear(&l->polls);
 	waiters_clear(&l->actions);
+	spread_clear(&l->spread);
 	catalog_unref(l->catalog);
 	access_unref(l->access);
 	jwt_memory_free(l->jwts);

@@ -63,9 +63,14 @@ struct MHD_Response *loop_answer(struct loop *l,
 /* The loop is ending: answer, do not hold. */
 bool loop_stopping(const struct loop *l);
 
-/* Suspends a poll until its assignment changes, hold_ms passed, or the client
- * went away. LIMIT when there are too many. r->entry and r->token say what it
- * waits for. */
+/* Is it this poll's turn to get entry, which is not what it has? If not, it has
+ * to wait for that (http.release_spread). */
+bool loop_is_turn(struct loop *l, struct request *r,
+    const struct catalog_entry *entry);
+
+/* Suspends a poll until its assignment changes, its turn has come, hold_ms
+ * passed, or the client went away. UNAVAILABLE when there are too many. r->entry
+ * and r->token say what it waits for. */
 enum err_code loop_hold(struct loop *l, struct request *r, int64_t hold_ms,
     struct err *e) MUST_CHECK;
 

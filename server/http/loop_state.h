@@ -5,8 +5,9 @@
  * others: loop.c (the loop itself, its messages, its beginning and end),
  * loop_request.c (connections and requests, as libmicrohttpd tells of them),
  * loop_handshake.c (connections whose TLS session is not there yet),
- * loop_wait.c (requests that wait), loop_answer.c (responses made once). All of
- * it belongs to the loop's own thread, but what the lock guards. */
+ * loop_wait.c (requests that wait), loop_look.c (whom a change concerns),
+ * loop_answer.c (responses made once). All of it belongs to the loop's own
+ * thread, but what the lock guards. */
 
 #include <assert.h>
 #include <sys/queue.h>
@@ -15,6 +16,7 @@
 #include "server/http/jwt_known.h"
 #include "server/http/loop.h"
 #include "server/http/request.h"
+#include "server/http/spread.h"
 
 enum {
 	/* A request's headers. Measured: larger pools cost time, because they
@@ -75,6 +77,7 @@ struct loop {
 	struct jwt_memory *jwts;
 	struct answer *answers;
 	uint64_t answers_as_of; /* shelf_generation */
+	struct spread spread;
 	struct waiters polls;
 	struct waiters actions;
 	struct peer_list reading;             /* by deadline */
@@ -131,6 +134,9 @@ struct request *loop_request_of(struct waiter *w);
 void loop_resume(struct loop *l, struct request *r);
 void loop_resume_all(struct loop *l, struct waiters *list);
 void loop_expire_waiters(struct loop *l, int64_t now);
+
+/* ---- loop_look.c ---- */
+
 /* Takes what is served now, and resumes those it changes something for. */
 void loop_take_catalog(struct loop *l);
 /* Takes what credentials are known by now; who waits with one that is known by

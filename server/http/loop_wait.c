@@ -54,9 +54,9 @@ watch(struct loop *l, struct request *r)
 }
 
 static void
-suspend(struct loop *l, struct request *r, int64_t wait_ms)
+suspend(struct loop *l, struct request *r, int64_t deadline_ms)
 {
-	waiters_add(list_of(l, r), &r->waiter, clock_mono_ms() + wait_ms);
+	waiters_add(list_of(l, r), &r->waiter, deadline_ms);
 	r->suspended = true;
 	MHD_suspend_connection(r->connection);
 }
@@ -76,7 +76,10 @@ loop_hold(struct loop *l, struct request *r, int64_t hold_ms, struct err *e)
 	}
 	r->counted = true;
 	r->held_ms = clock_now_ms();
-	suspend(l, r, hold_ms);
+	r->until_ms = clock_mono_ms() + hold_ms;
+	suspend(l, r,
+	    r->turn_ms != 0 && r->turn_ms < r->until_ms ? r->turn_ms
+							: r->until_ms);
 	return ERR_OK;
 }
 
@@ -99,7 +102,7 @@ loop_expect(struct loop *l, struct request *r, int64_t wait_ms, uint64_t *id,
 {
 	TRY(begin_action(l, r, e));
 	*id = r->action;
-	suspend(l, r, wait_ms);
+	suspend(l, r, clock_mono_ms() + wait_ms);
 	return ERR_OK;
 }
 
@@ -119,7 +122,7 @@ loop_ask(struct loop *l, struct request *r, const json_t *payload,
 		    loop_fd_of(r->connection), NULL);
 		return err_add(e, "nothing was changed");
 	}
-	suspend(l, r, LEDGER_TIMEOUT_MS + WAITERS_BATCH_MS);
+	suspend(l, r, clock_mono_ms() + LEDGER_TIMEOUT_MS + WAITERS_BATCH_MS);
 	return ERR_OK;
 }
 
@@ -142,102 +145,4 @@ loop_resume_all(struct loop *l, struct waiters *list)
 {
 	while (list->count > 0)
 		loop_resume(l, loop_request_of(waiters_at(list, 0)));
-}
-
-/* Its credential is one of the catalog's. */
-static bool
-is_listed(const struct request *r)
-{
-	return r->token != NULL && r->certificate == NULL && r->jwt == NULL;
-}
-
-/* Does what this poll has still stand? Then it waits on, for the same thing in
- * the new catalog. */
-static bool
-still_current(struct loop *l, struct request *r)
-{
-	const struct catalog_token *token = NULL;
-	const struct catalog_entry *entry =
-	    catalog_find(l->catalog, r->entry->cluster, r->entry->bundle);
-
-	if (entry == NULL || strcmp(entry->etag, r->entry->etag) != 0)
-		return false;
-	if (is_listed(r)) {
-		token = catalog_token(l->catalog, r->token->digest);
-		if (token == NULL || token->role != r->token->role ||
-		    strcmp(token->cluster, r->token->cluster) != 0)
-			return false;
-	}
-	r->entry = entry;
-	if (is_listed(r))
-		r->token = token;
-	return true;
-}
-
-static bool
-still_known(struct loop *l, struct request *r)
-{
-	if (r->jwt != NULL)
-		return jwt_known_holds(r->jwt, l->access);
-	return r->certificate == NULL;
-}
-
-/* Resumes in bulk those whose assignment, or whose right, is not what it was.
- * The old catalog is still there: they point into it. */
-static void
-look_again(struct loop *l,
-    bool (*still_stands)(struct loop *l, struct request *r))
-{
-	size_t count = 0;
-	struct request **changed =
-	    mem_array(l->polls.count, sizeof(struct request *));
-
-	for (size_t i = 0; i < l->polls.count; i++) {
-		struct request *r = loop_request_of(waiters_at(&l->polls, i));
-
-		if (!still_stands(l, r))
-			changed[count++] = r;
-	}
-	for (size_t i = 0; i < count; i++)
-		loop_resume(l, changed[i]);
-	mem_free(changed);
-}
-
-void
-loop_take_catalog(struct loop *l)
-{
-	struct catalog *next = service_catalog(l->service);
-	struct catalog *old = l->catalog;
-
-	if (next == old) {
-		catalog_unref(next);
-		return;
-	}
-	loop_clear_answers(l);
-	l->catalog = next;
-	look_again(l, still_current);
-	catalog_unref(old);
-}
-
-/* Is it the same but for how old it may become? */
-static bool
-is_same(const struct access *a, const struct access *b)
-{
-	bool same = a->tls == b->tls;
-
-	for (size_t i = 0; same && i < a->count; i++)
-		same = a->issuers[i].keys == b->issuers[i].keys;
-	return same;
-}
-
-void
-loop_take_access(struct loop *l)
-{
-	struct access *next = access_get(&l->service->access);
-	struct access *old = l->access;
-
-	l->access = next;
-	if (next != old && !is_same(next, old))
-		look_again(l, still_known);
-	access_unref(old);
 }

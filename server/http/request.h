@@ -39,6 +39,8 @@ struct request {
 
 	/* Waiting: see loop.h. */
 	struct waiter waiter;
+	int64_t until_ms;      /* how long it waits at most, clock_mono_ms */
+	int64_t turn_ms;       /* of a release that is spread; 0: none */
 	uint64_t action;       /* the id of what it waits for, or 0 */
 	bool asked;            /* the ledger */
 	struct message *reply; /* its answer; NULL: none came */

@@ -82,7 +82,9 @@ run_ledger(struct supervisor *sv)
 		.http_fd = sv->pairs[HTTP_LEDGER][1],
 		.repositories_max = (int64_t)sv->conf->repositories.count,
 		.engines_max = sv->conf->engines.max,
-		.handover_ms = sv->conf->sets.handover_timeout * 1000,
+		.handover_ms = (sv->conf->sets.handover_timeout +
+				   sv->conf->http.release_spread) *
+		    1000,
 		.keep = conf_retention_keep(&sv->conf->retention,
 		    sv->conf->engines.forget_after),
 		.best_effort = sv->conf->gate.sandbox == SANDBOX_BEST_EFFORT,
