@@ -268,9 +268,9 @@ check_engines(const struct request *r, const char *id, struct err *e)
 		return code;
 	return err_set(e, ERR_CONFLICT,
 	    "key %s is still needed: %" JSON_INTEGER_FORMAT
-	    " engines run what it signed (see: edict key list). Wait until "
-	    "they have what another key signed, or force it, with a reason",
-	    id, running);
+	    " %s what it signed (see: edict key list). Wait until no engine "
+	    "does, or force it, with a reason",
+	    id, running, running == 1 ? "engine runs" : "engines run");
 }
 
 void

@@ -26,9 +26,11 @@ struct backup_watch {
 /* Writes `to`, or a file named by the time in it if it is a folder; there is all
  * of it or nothing. *out, the caller's, becomes {"file","created_at","bytes",
  * "files","private_keys","audit_head","missing":[paths]}; missing are files that
- * the database names and that are gone or damaged. */
+ * the database names and that are gone or damaged. CONFLICT: there is a file of
+ * that name, and it is not to be replaced. */
 enum err_code backup_write(json_t **out, const char *data_dir, const char *to,
-    bool with_keys, const struct backup_watch *watch, struct err *e) MUST_CHECK;
+    bool with_keys, bool replace, const struct backup_watch *watch,
+    struct err *e) MUST_CHECK;
 
 /* Makes data_dir, which must not exist or be empty: all of it or nothing. Every
  * byte of the file is checked, the audit's chain too; serials begin a new epoch

@@ -362,7 +362,7 @@ make(struct backup_making *m, struct err *e)
 
 enum err_code
 backup_write(json_t **out, const char *data_dir, const char *to, bool with_keys,
-    const struct backup_watch *watch, struct err *e)
+    bool replace, const struct backup_watch *watch, struct err *e)
 {
 	struct backup_making m = {
 		.data_dir = data_dir,
@@ -375,6 +375,11 @@ backup_write(json_t **out, const char *data_dir, const char *to, bool with_keys,
 	enum err_code code;
 
 	TRY(name_file(&file, to, e));
+	if (!replace && access(file, F_OK) == 0)
+		return err_set(e, ERR_CONFLICT,
+		    "%s is there already: name another file, or say --force to "
+		    "write over it",
+		    file);
 	m.file = file;
 	m.work = mem_printf("%s.part-XXXXXX", file);
 	m.step = mem_alloc(COPY_STEP);

@@ -125,6 +125,10 @@ cli_audit_detail(const json_t *detail)
 		mem_free(all);
 		all = longer;
 	}
+	/* Of those that tell of a signature and nothing else. */
+	if (*all == '\0' && table_string(detail, "key") != NULL)
+		return mem_printf("signed by key %s",
+		    table_string(detail, "key"));
 	return STEAL(all);
 }
 

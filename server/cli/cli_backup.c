@@ -18,6 +18,7 @@ static const struct cli_option backup_options[] = {
 	{ "data-dir", 0, "DIR",
 	    "the server's folder; or EDICT_DATA_DIR, or /var/lib/edict" },
 	{ "with-keys", 0, NULL, "private signing keys too; guard the file" },
+	{ "force", 0, NULL, "write over a file that is there" },
 	{ "json", 0, NULL, "print what was done, for machines" },
 	{ 0 },
 };
@@ -91,6 +92,19 @@ print_missing(const json_t *done)
 		    json_string_value(path));
 }
 
+/* Says what was done, and lets go of it. */
+static int
+finish(const struct cli_args *a, json_t *done, void (*print)(const json_t *))
+{
+	print_missing(done);
+	if (cli_given(a, "json"))
+		(void)client_print_json(done);
+	else
+		print(done);
+	json_decref(done);
+	return 0;
+}
+
 static void
 print_line(const json_t *done, const char *before, const char *name)
 {
@@ -132,29 +146,23 @@ backup(int argc, char **argv)
 		    "give the file to write, or the "
 		    "folder to put it into");
 	code = backup_write(&done, folder(&a), a.rest[0],
-	    cli_given(&a, "with-keys"), &how, &e);
+	    cli_given(&a, "with-keys"), cli_given(&a, "force"), &how, &e);
 	end_watch(&w);
-	if (code != ERR_OK)
-		return client_fail(&a, &e);
-	print_missing(done);
-	if (cli_given(&a, "json"))
-		(void)client_print_json(done);
-	else
-		print_backup(done);
-	json_decref(done);
-	return 0;
+	return code == ERR_OK ? finish(&a, done, print_backup)
+			      : client_fail(&a, &e);
 }
 
 const struct cli_command cli_backup = {
 	.name = "backup",
 	.group = "Server",
-	.usage = "FILE|DIR [--data-dir DIR] [--with-keys]",
+	.usage = "FILE|DIR [--data-dir DIR] [--with-keys] [--force]",
 	.summary = "copy a server's folder into one file, while it serves",
 	.help =
 	    "Writes a tar with the database as of one moment, all artifacts\n"
 	    "and contents that it names, and public keys; with --with-keys the\n"
 	    "private ones too. In a folder the file is named by the time. There\n"
 	    "is all of it or nothing: it is written beside, synced and renamed.\n"
+	    "A file that is there is written over with --force only.\n"
 	    "\n"
 	    "Runs on the server's own machine, as the user it runs as; whether\n"
 	    "the server is running makes no difference.\n"
@@ -210,15 +218,8 @@ restore(int argc, char **argv)
 	code = backup_restore(&done, a.rest[0], cli_value(&a, "data-dir"),
 	    cli_given(&a, "with-keys"), &how, &e);
 	end_watch(&w);
-	if (code != ERR_OK)
-		return client_fail(&a, &e);
-	print_missing(done);
-	if (cli_given(&a, "json"))
-		(void)client_print_json(done);
-	else
-		print_restore(done);
-	json_decref(done);
-	return 0;
+	return code == ERR_OK ? finish(&a, done, print_restore)
+			      : client_fail(&a, &e);
 }
 
 const struct cli_command cli_restore = {

@@ -7,6 +7,7 @@
 #include "server/cli/cli.h"
 #include "server/cli/cli_client.h"
 #include "server/cli/cli_table.h"
+#include "server/cli/cli_verb.h"
 
 enum { CLI_CLUSTERS_MAX = 10000 };
 
@@ -100,11 +101,12 @@ list(struct client *c, const struct cli_args *a, struct err *e)
 }
 
 static void
-print_removed(const json_t *answer)
+print_removed(const struct cli_args *a, const json_t *answer)
 {
 	const json_t *b;
 	size_t i;
 
+	(void)a;
 	(void)printf("removed from cluster %s:\n",
 	    table_string(answer, "cluster"));
 	json_array_foreach(json_object_get(answer, "removed"), i, b)
@@ -121,59 +123,29 @@ take_away(struct client *c, const struct cli_args *a, struct err *e)
 	AUTO_STR path = bundle != NULL
 	    ? mem_printf("/clusters/%s/bundles/%s", cluster, bundle)
 	    : mem_printf("/clusters/%s", cluster);
-	json_t *body = json_pack("{s:s*}", "reason", cli_value(a, "reason"));
-	json_t *answer = NULL;
-	enum err_code code =
-	    client_call(c, "DELETE", path, body, &answer, NULL, e);
 
-	json_decref(body);
-	if (code != ERR_OK)
-		return code;
-	if (cli_given(a, "json"))
-		(void)client_print_json(answer);
-	else
-		print_removed(answer);
-	json_decref(answer);
-	return ERR_OK;
+	return cli_verb_delete(c, a, path, print_removed, e);
 }
 
-static const struct verb {
-	const char *name;
-	int rest; /* words, itself included */
-	enum err_code (*run)(struct client *c, const struct cli_args *a,
-	    struct err *e);
-} verbs[] = {
+static const struct cli_verb verbs[] = {
 	{ "list", 1, list },
 	{ "remove", 2, take_away },
+	{ 0 },
 };
-
-static const struct verb *
-find_verb(const struct cli_args *a)
-{
-	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-		if (a->rest_count == verbs[i].rest &&
-		    strcmp(a->rest[0], verbs[i].name) == 0)
-			return &verbs[i];
-	return NULL;
-}
 
 static int
 cluster(int argc, char **argv)
 {
-	AUTO(client, c) = NULL;
-	const struct verb *verb;
+	const struct cli_verb *verb;
 	struct cli_args a;
-	struct err e = { 0 };
 	int n = cli_parse(&a, &cli_cluster, argc, argv);
 
 	if (n != 0)
 		return n - 1;
-	verb = find_verb(&a);
+	verb = cli_verb_find(verbs, &a);
 	if (verb == NULL)
 		return cli_usage(&cli_cluster, "say list, or remove NAME");
-	if (client_open(&c, &a, &e) != ERR_OK || verb->run(c, &a, &e) != ERR_OK)
-		return client_fail(&a, &e);
-	return 0;
+	return cli_verb_run(verb, &a);
 }
 
 const struct cli_command cli_cluster = {

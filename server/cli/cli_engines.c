@@ -78,7 +78,9 @@ note_anonymous(struct table *t, const json_t *counts)
 {
 	const json_t *n = json_object_get(counts, "anonymous");
 
-	if (table_number(n, "credentials") == 0)
+	if (table_number(n, "current") + table_number(n, "other") +
+		table_number(n, "none") ==
+	    0)
 		return;
 	table_note(t, TINT_FAINT,
 	    "requests of engines without a name: %lld having it, %lld having "

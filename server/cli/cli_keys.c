@@ -13,6 +13,7 @@
 #include "server/cli/cli_client.h"
 #include "server/cli/cli_key.h"
 #include "server/cli/cli_table.h"
+#include "server/cli/cli_verb.h"
 
 enum { KEY_TAKEN_MS = 10000, KEY_LOOK_NS = 100 * 1000000 };
 
@@ -294,28 +295,16 @@ add(const struct cli_args *a)
 
 /* ---- the command ---- */
 
-static const struct verb {
-	const char *name;
-	int rest; /* words, itself included */
-	enum err_code (*run)(struct client *c, const struct cli_args *a,
-	    struct err *e);
-} verbs[] = {
-	{ "list", 1, list }, { "use", 2, use }, { "retire", 2, retire },
+static const struct cli_verb verbs[] = {
+	{ "list", 1, list },
+	{ "use", 2, use },
+	{ "retire", 2, retire },
 	{ "add", 2, NULL }, /* in the folder itself */
+	{ 0 },
 };
 
-static const struct verb *
-find_verb(const struct cli_args *a)
-{
-	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-		if (a->rest_count == verbs[i].rest &&
-		    strcmp(a->rest[0], verbs[i].name) == 0)
-			return &verbs[i];
-	return NULL;
-}
-
 static int
-check_options(const struct cli_args *a, const struct verb *verb)
+check_options(const struct cli_args *a, const struct cli_verb *verb)
 {
 	bool named = cli_value(a, "cluster") != NULL;
 
@@ -333,15 +322,13 @@ check_options(const struct cli_args *a, const struct verb *verb)
 static int
 key(int argc, char **argv)
 {
-	AUTO(client, c) = NULL;
-	const struct verb *verb;
+	const struct cli_verb *verb;
 	struct cli_args a;
-	struct err e = { 0 };
 	int n = cli_parse(&a, &cli_keys, argc, argv);
 
 	if (n != 0)
 		return n - 1;
-	verb = find_verb(&a);
+	verb = cli_verb_find(verbs, &a);
 	if (verb == NULL)
 		return cli_usage(&cli_keys,
 		    "say list, add FILE --id ID, use ID, or retire ID");
@@ -350,9 +337,7 @@ key(int argc, char **argv)
 		return n;
 	if (verb->run == NULL)
 		return add(&a);
-	if (client_open(&c, &a, &e) != ERR_OK || verb->run(c, &a, &e) != ERR_OK)
-		return client_fail(&a, &e);
-	return 0;
+	return cli_verb_run(verb, &a);
 }
 
 const struct cli_command cli_keys = {

@@ -10,6 +10,7 @@
 #include "server/cli/cli.h"
 #include "server/cli/cli_client.h"
 #include "server/cli/cli_table.h"
+#include "server/cli/cli_verb.h"
 
 enum { CLI_TOKENS_MAX = 10000 };
 
@@ -176,68 +177,45 @@ list(struct client *c, const struct cli_args *a, struct err *e)
 	return ERR_OK;
 }
 
+static void
+print_revoked(const struct cli_args *a, const json_t *answer)
+{
+	(void)answer;
+	(void)printf("token %s is revoked\n", a->rest[1]);
+}
+
 static enum err_code
 revoke(struct client *c, const struct cli_args *a, struct err *e)
 {
 	AUTO_STR segment = client_segment(a->rest[1]);
 	AUTO_STR path = mem_printf("/tokens/%s", segment);
-	json_t *body = json_pack("{s:s*}", "reason", cli_value(a, "reason"));
-	json_t *answer = NULL;
-	enum err_code code =
-	    client_call(c, "DELETE", path, body, &answer, NULL, e);
 
-	json_decref(body);
-	if (code != ERR_OK)
-		return code;
-	if (cli_given(a, "json"))
-		(void)client_print_json(answer);
-	else
-		(void)printf("token %s is revoked\n", a->rest[1]);
-	json_decref(answer);
-	return ERR_OK;
+	return cli_verb_delete(c, a, path, print_revoked, e);
 }
 
-static const struct verb {
-	const char *name;
-	int rest; /* words, itself included */
-	enum err_code (*run)(struct client *c, const struct cli_args *a,
-	    struct err *e);
-} verbs[] = {
+static const struct cli_verb verbs[] = {
 	{ "create", 2, create },
 	{ "list", 1, list },
 	{ "revoke", 2, revoke },
+	{ 0 },
 };
-
-static const struct verb *
-find_verb(const struct cli_args *a)
-{
-	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-		if (a->rest_count == verbs[i].rest &&
-		    strcmp(a->rest[0], verbs[i].name) == 0)
-			return &verbs[i];
-	return NULL;
-}
 
 static int
 token(int argc, char **argv)
 {
-	AUTO(client, c) = NULL;
-	const struct verb *verb;
+	const struct cli_verb *verb;
 	struct cli_args a;
-	struct err e = { 0 };
 	int n = cli_parse(&a, &cli_token, argc, argv);
 
 	if (n != 0)
 		return n - 1;
-	verb = find_verb(&a);
+	verb = cli_verb_find(verbs, &a);
 	if (verb == NULL)
 		return cli_usage(&cli_token,
 		    "say create NAME, list, or revoke NAME");
 	if (verb->run == create && cli_value(&a, "role") == NULL)
 		return cli_usage(&cli_token, "--role ROLE is needed");
-	if (client_open(&c, &a, &e) != ERR_OK || verb->run(c, &a, &e) != ERR_OK)
-		return client_fail(&a, &e);
-	return 0;
+	return cli_verb_run(verb, &a);
 }
 
 const struct cli_command cli_token = {

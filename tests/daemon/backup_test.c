@@ -89,7 +89,6 @@ SCENARIO(a_backup_is_taken_while_it_serves_and_comes_back)
 	const char *one = begin(&two);
 	struct answer a;
 	struct engine *e;
-	size_t from;
 	int64_t last;
 	json_t *said;
 
@@ -129,7 +128,6 @@ SCENARIO(a_backup_is_taken_while_it_serves_and_comes_back)
 	json_decref(said);
 	assert_string_equal(fingerprint("data"), before);
 	daemon_sh("cmp data/keys/current lost/keys/current");
-	from = strlen(daemon_log());
 	daemon_restart();
 	daemon_wait_served(two);
 	a = daemon_get("/bundles/main", daemon_engine(), NULL);
@@ -162,7 +160,7 @@ SCENARIO(a_backup_is_taken_while_it_serves_and_comes_back)
 		"  default: {bundles: [main]}\n"
 		"  another: {bundles: [main]}\n" });
 	daemon_wait_verdict(four, "passed", DAEMON_DEADLINE_MS);
-	daemon_wait_log("cluster=another", from);
+	daemon_wait_revision("another", "main", three, DAEMON_DEADLINE_MS);
 	assert_true(daemon_number(daemon_api("GET", "/clusters/another", NULL,
 				      200),
 			"assignments.0.serial") > EPOCH);
@@ -235,14 +233,18 @@ SCENARIO(a_restore_writes_over_nothing)
 	daemon_sh("! edict restore b.tar --data-dir data 2>said && "
 		  "grep -q 'something already' said");
 	daemon_wait_served(two);
+	daemon_sh("cp b.tar before.tar && "
+		  "! edict backup b.tar --data-dir data 2>said && "
+		  "grep -q 'there already' said && cmp b.tar before.tar && "
+		  "edict backup b.tar --force --data-dir data");
 	daemon_sh("mkdir empty && edict restore b.tar --data-dir empty/ && "
 		  "test -s empty/store/edict.db");
 	daemon_sh("touch file && ! edict restore b.tar --data-dir file");
 	/* One that cannot be finished leaves the one before as it was. */
-	daemon_sh(
-	    "cp b.tar c.tar && mv data/keys away && "
-	    "! edict backup c.tar --data-dir data && mv away data/keys && "
-	    "cmp b.tar c.tar && test \"$(ls -d c.tar*)\" = c.tar");
+	daemon_sh("cp b.tar c.tar && mv data/keys away && "
+		  "! edict backup c.tar --force --data-dir data && "
+		  "mv away data/keys && "
+		  "cmp b.tar c.tar && test \"$(ls -d c.tar*)\" = c.tar");
 }
 
 /* ---- files that are no backups, or not any more ---- */

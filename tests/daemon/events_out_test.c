@@ -427,6 +427,7 @@ SCENARIO(wrong_targets_are_refused)
 		{ "{url: \"https://h/\"}", "secret_files" },
 		{ "{kind: slack}", "needs a url" },
 		{ "{kind: slack, url: \"ftp://h/\"}", "https://" },
+		{ "{kind: slack, url: \"http://h/\"}", "https" },
 		{ "{kind: slack, url: \"https://u:p@h/\"}", "user" },
 		{ "{kind: slack, url: \"https://h/\", only: [published, sold]}",
 		    "no event \"sold\"" },

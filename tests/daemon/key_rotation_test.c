@@ -213,7 +213,7 @@ SCENARIO(a_key_that_is_needed_is_not_retired)
 	/* Nobody is given it any more, but an engine still runs it. */
 	daemon_sh("edict key use third --cluster prod-us");
 	wait_key("prod-us", "third");
-	refused("edict key retire new", "1 engines run what it signed");
+	refused("edict key retire new", "1 engine runs what it signed");
 	assert_int_equal(daemon_try("edict key retire new --force").status, 2);
 	daemon_sh("edict key retire new --force --reason 'laptop lost'");
 	assert_string_equal(daemon_text(key_of("new"), "retired_reason"),
