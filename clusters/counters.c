@@ -1,6 +1,7 @@
 #include "clusters/counters.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct shared_counters {
 struct counters {
 	struct shared_counters *shared;
 	size_t repositories;
+	size_t places[COUNTERS_REPOSITORIES_MAX]; /* in success_ms */
 	char names[COUNTERS_REPOSITORIES_MAX][COUNTERS_NAME_SIZE];
 };
 
@@ -170,13 +172,81 @@ counters_new(const char *const *repositories, size_t count)
 	if (shared == MAP_FAILED)
 		abort();
 	c->shared = shared;
+	counters_rename(c, repositories, count);
+	return c;
+}
+
+/* Where a name is, or the number of them. */
+static size_t
+find_name(const struct counters *c, const char *name)
+{
+	size_t i = 0;
+
+	while (i < c->repositories &&
+	    strncmp(c->names[i], name, COUNTERS_NAME_SIZE - 1) != 0)
+		i++;
+	return i;
+}
+
+static bool
+is_taken(const struct counters *c, size_t place)
+{
+	for (size_t i = 0; i < c->repositories; i++)
+		if (c->places[i] == place)
+			return true;
+	return false;
+}
+
+/* One that old did not use either, while there is any: its processes still
+ * write there. */
+static size_t
+free_place(const struct counters *c, const struct counters *old)
+{
+	size_t place = 0;
+
+	while (place < COUNTERS_REPOSITORIES_MAX &&
+	    (is_taken(c, place) || is_taken(old, place)))
+		place++;
+	if (place < COUNTERS_REPOSITORIES_MAX)
+		return place;
+	for (place = 0; is_taken(c, place);)
+		place++;
+	return place;
+}
+
+static void
+take_place(struct counters *c, size_t place, const char *name)
+{
+	(void)snprintf(c->names[c->repositories], COUNTERS_NAME_SIZE, "%s",
+	    name);
+	c->places[c->repositories++] = place;
+}
+
+void
+counters_rename(struct counters *c, const char *const *repositories,
+    size_t count)
+{
+	struct counters old = *c;
+
 	if (count > COUNTERS_REPOSITORIES_MAX)
 		count = COUNTERS_REPOSITORIES_MAX;
-	for (size_t i = 0; i < count; i++)
-		(void)snprintf(c->names[i], sizeof c->names[i], "%s",
-		    repositories[i]);
-	c->repositories = count;
-	return c;
+	c->repositories = 0;
+	/* First those that stay, so that nobody gets their places. */
+	for (size_t i = 0; i < count; i++) {
+		size_t at = find_name(&old, repositories[i]);
+
+		if (at < old.repositories)
+			take_place(c, old.places[at], repositories[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t place;
+
+		if (find_name(&old, repositories[i]) < old.repositories)
+			continue;
+		place = free_place(c, &old);
+		atomic_store(&c->shared->success_ms[place], 0);
+		take_place(c, place, repositories[i]);
+	}
 }
 
 void
@@ -265,11 +335,11 @@ void
 counters_set_success(struct counters *c, const char *repository,
     int64_t wall_ms)
 {
-	for (size_t i = 0; i < c->repositories; i++)
-		if (strncmp(c->names[i], repository, COUNTERS_NAME_SIZE - 1) ==
-		    0)
-			atomic_store_explicit(&c->shared->success_ms[i],
-			    wall_ms, memory_order_relaxed);
+	size_t i = find_name(c, repository);
+
+	if (i < c->repositories)
+		atomic_store_explicit(&c->shared->success_ms[c->places[i]],
+		    wall_ms, memory_order_relaxed);
 }
 
 size_t
@@ -281,7 +351,8 @@ counters_repositories(const struct counters *c)
 const char *
 counters_repository(const struct counters *c, size_t i, int64_t *success_ms)
 {
-	*success_ms = atomic_load_explicit(&c->shared->success_ms[i],
-	    memory_order_relaxed);
+	*success_ms =
+	    atomic_load_explicit(&c->shared->success_ms[c->places[i]],
+		memory_order_relaxed);
 	return c->names[i];
 }

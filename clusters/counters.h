@@ -104,6 +104,11 @@ struct counters;
 struct counters *counters_new(const char *const *repositories, size_t count);
 void counters_free(struct counters *c);
 
+/* Other repositories, for this process and those it forks from now on; those
+ * that it had before keep their numbers. */
+void counters_rename(struct counters *c, const char *const *repositories,
+    size_t count);
+
 void counters_add(struct counters *c, enum counter which, uint64_t by);
 uint64_t counters_get(const struct counters *c, enum counter which);
 

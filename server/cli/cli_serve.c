@@ -13,6 +13,9 @@
 #include "server/cli/cli_client.h"
 #include "server/cli/cli_table.h"
 #include "server/conf/conf.h"
+#include "server/supervisor/activation.h"
+#include "server/supervisor/notify.h"
+#include "server/supervisor/reload.h"
 #include "server/supervisor/supervisor.h"
 
 enum { SERVE_GREET_MS = 10 * 60 * 1000 };
@@ -23,6 +26,7 @@ static const struct cli_option serve_options[] = {
 	{ "branch", 0, "NAME", "its branch; default: the remote's own" },
 	{ "listen", 0, "HOST:PORT", "default: 127.0.0.1:8282" },
 	{ "data-dir", 0, "DIR", "default: /var/lib/edict" },
+	{ "check", 0, NULL, "only say whether FILE is good" },
 	{ "opa", 0, "FILE", "the engine; default: EDICT_OPA, else from PATH" },
 	{ 0 }
 };
@@ -104,9 +108,28 @@ start_greeter(const struct conf *c)
 		return;
 	(void)prctl(PR_SET_NAME, "edict greeter");
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* What systemd gave is the server's. */
+	activation_drop();
+	notify_drop();
 	if (getppid() == parent)
 		greet(c->data_dir);
 	_exit(0);
+}
+
+/* As `nginx -t`: what a start or a SIGHUP would say of the file. */
+static int
+check(const struct conf_flags *flags)
+{
+	struct err e = { 0 };
+
+	if (flags->file == NULL)
+		return cli_usage(&cli_serve, "--check: give -c FILE");
+	if (reload_check(flags, &e) != ERR_OK) {
+		(void)fprintf(stderr, "edict serve: %s\n", e.text);
+		return 1;
+	}
+	(void)printf("%s is good\n", flags->file);
+	return 0;
 }
 
 static int
@@ -132,6 +155,8 @@ serve(int argc, char **argv)
 	};
 	if (flags.file == NULL && flags.repo == NULL)
 		return cli_usage(&cli_serve, "give --repo URL or -c FILE");
+	if (cli_given(&a, "check"))
+		return check(&flags);
 	if (conf_read(&c, &flags, &e) != ERR_OK) {
 		(void)fprintf(stderr, "edict serve: %s\n", e.text);
 		return 1;
@@ -145,7 +170,7 @@ serve(int argc, char **argv)
 	}
 	if (flags.repo != NULL)
 		start_greeter(c);
-	return supervisor_main(c);
+	return supervisor_main(c, &flags);
 }
 
 const struct cli_command cli_serve = {
@@ -165,7 +190,7 @@ const struct cli_command cli_serve = {
 	    "(DIR/admin-token) and an engine token (DIR/engine-token), and\n"
 	    "prints the configuration of an engine once the first commit has\n"
 	    "passed. Ends with Ctrl-C or SIGTERM; started again, it serves at\n"
-	    "once what it served last.",
+	    "once what it served last. SIGHUP has FILE read again.",
 	.options = serve_options,
 	.run = serve,
 };

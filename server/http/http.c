@@ -458,6 +458,7 @@ http_init(struct http *h, const struct http_setup *setup)
 	    setup->conf->http.memory_max);
 	h->service.counters = setup->counters;
 	h->service.engines = setup->engines;
+	h->service.state = setup->state;
 	h->service.ledger = h->ledger;
 	h->service.started_ms = clock_now_ms();
 	engine_log_init(&h->engine_log, &h->service);

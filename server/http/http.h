@@ -13,6 +13,7 @@
 #include "clusters/counters.h"
 #include "clusters/engines.h"
 #include "server/conf/conf.h"
+#include "server/conf/conf_state.h"
 
 struct http_setup {
 	const struct conf *conf;
@@ -21,6 +22,7 @@ struct http_setup {
 	int ledger_fd, supervisor_fd;
 	struct counters *counters;
 	struct engines *engines;
+	const struct conf_state *state; /* NULL: nobody reads it again */
 };
 
 /* Serves until SIGTERM: then no new connections, waiting engines answered,

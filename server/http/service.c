@@ -97,6 +97,25 @@ service_reasons(struct service *s)
 	return list;
 }
 
+/* Everybody may read this: why it was refused is in the log, and in the status
+ * for those who may see it. */
+static void
+warn_of_configuration(json_t *list, const struct conf_state *state)
+{
+	struct conf_state_view v = { 0 };
+
+	if (state != NULL)
+		conf_state_read(state, &v);
+	if (v.refused_ms != 0)
+		reason(list,
+		    "the configuration was changed and is refused: what was "
+		    "read before holds");
+	if (v.pending[0] != '\0')
+		reason(list,
+		    "the configuration was changed, and some of it waits for "
+		    "a restart of the server");
+}
+
 /* Not a reason: who is taken out of service for a full disk can neither be
  * polled by engines nor roll back, and both still work. */
 json_t *
@@ -107,5 +126,6 @@ service_warnings(struct service *s)
 
 	if (reserve_check(s->conf->data_dir, RESERVE_COMMITS, &why) != ERR_OK)
 		reason(list, why.text);
+	warn_of_configuration(list, s->state);
 	return list;
 }

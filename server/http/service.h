@@ -16,6 +16,7 @@
 #include "clusters/engines.h"
 #include "core/channel.h"
 #include "server/conf/conf.h"
+#include "server/conf/conf_state.h"
 #include "server/http/access.h"
 
 enum {
@@ -34,6 +35,7 @@ struct service {
 	const struct conf *conf;
 	struct counters *counters;
 	struct engines *engines;
+	const struct conf_state *state; /* NULL: never changes */
 	struct channel *ledger;
 	struct access_slot access;
 	struct shelf *shelf;    /* the bytes of artifacts */

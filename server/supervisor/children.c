@@ -60,6 +60,12 @@ children_free(struct children *k)
 	mem_free(k);
 }
 
+void
+children_adopt(struct children *k, const struct conf *c)
+{
+	k->conf = c;
+}
+
 static struct child *
 find(struct children *k, int64_t number)
 {

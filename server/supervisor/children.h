@@ -18,6 +18,9 @@ struct children;
 
 struct children *children_new(const struct conf *c, struct channel *pipeline);
 void children_free(struct children *k);
+
+/* What is started from now on goes by this one. */
+void children_adopt(struct children *k, const struct conf *c);
 AUTO_FREE(children)
 
 /* The kinds that children_handle takes, for channel_receive. */

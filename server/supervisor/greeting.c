@@ -24,9 +24,13 @@ local_url(const struct conf *c, const char *address)
 
 /* Commands on this machine look here. Most starts find it as it has to be, and
  * no start fails for it: engines do not need it. */
-static void
-put_address(const char *path, const char *line)
+void
+greeting_put_address(const struct conf *c, const char *address)
 {
+	AUTO_STR url = local_url(c, address);
+	AUTO_STR path = file_path(c->data_dir, "address");
+	AUTO_STR line = mem_printf("%s\n%s%s", url,
+	    c->url != NULL ? c->url : "", c->url != NULL ? "\n" : "");
 	AUTO_BUF before = { 0 };
 	struct err e = { 0 };
 
@@ -42,14 +46,11 @@ enum err_code
 greeting_print(const struct conf *c, const char *address, struct err *e)
 {
 	AUTO_STR url = local_url(c, address);
-	AUTO_STR path = file_path(c->data_dir, "address");
 	AUTO_STR admin = file_path(c->data_dir, "admin-token");
 	AUTO_STR engine = file_path(c->data_dir, "engine-token");
-	AUTO_STR line = mem_printf("%s\n%s%s", url,
-	    c->url != NULL ? c->url : "", c->url != NULL ? "\n" : "");
 	char *token = NULL;
 
-	put_address(path, line);
+	greeting_put_address(c, address);
 	TRY(file_read_secret(&token, engine, e));
 	(void)printf("edict " EDICT_VERSION " serves %s\n\n"
 		     "  data folder   %s\n"

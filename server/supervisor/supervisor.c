@@ -496,7 +496,7 @@ set_up(struct supervisor *sv, struct err *e)
 }
 
 int
-supervisor_main(const struct conf *c)
+supervisor_main(const struct conf *c, const struct conf_flags *flags)
 {
 	struct supervisor sv = { .conf = c,
 		.signals = -1,
@@ -504,6 +504,7 @@ supervisor_main(const struct conf *c)
 		.lock = -1 };
 	struct err e = { 0 };
 
+	(void)flags;
 	/* A log that nobody reads any more must not end the server. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	log_init("supervisor", (enum log_level)c->log_level);

@@ -50,6 +50,6 @@ enum {
 };
 
 /* Runs the server until SIGTERM or SIGINT. Returns the exit status. */
-int supervisor_main(const struct conf *c);
+int supervisor_main(const struct conf *c, const struct conf_flags *flags);
 
 #endif
