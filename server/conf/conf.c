@@ -214,6 +214,10 @@ static const struct spec http_spec[] = {
 	    .help = "Artifacts that each http process keeps in memory; what "
 		    "was least recently used beyond it is served from its "
 		    "file." },
+	{ "limits", SPEC_OBJECT, offsetof(struct conf, http.limits),
+	    .sub = conf_limits_spec,
+	    .help = "What clients may take (docs/serving.md); each of the "
+		    "threads counts for itself." },
 	{ 0 }
 };
 

@@ -13,6 +13,7 @@
 #include "server/conf/conf_access_log.h"
 #include "server/conf/conf_discovery.h"
 #include "server/conf/conf_events.h"
+#include "server/conf/conf_limits.h"
 #include "server/conf/conf_retention.h"
 #include "server/conf/conf_sets.h"
 
@@ -97,6 +98,7 @@ struct conf {
 		int64_t engines_max; /* connections at once */
 		int64_t memory_max;  /* bytes of artifacts */
 		struct conf_access_log access_log;
+		struct conf_limits limits;
 	} http;
 	struct {
 		int64_t max;          /* in the table */

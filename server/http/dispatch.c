@@ -171,7 +171,10 @@ admit(struct request *r, enum route_right right)
 		    "the server has not read its database yet");
 		return false;
 	}
+	if (!loop_may_try(r->loop, r))
+		return false;
 	who = identify(r, &why);
+	loop_tried(r->loop, r, who);
 	if (who == AUTH_NONE && anonymous_may(r, right))
 		return true;
 	/* What was asked with a good credential is answered, even if it was
@@ -185,7 +188,8 @@ admit(struct request *r, enum route_right right)
 			: why.text);
 		return false;
 	}
-	return has_right(r, right);
+	return has_right(r, right) &&
+	    (right < ROUTE_VIEWER || loop_may_ask(r->loop, r));
 }
 
 static enum MHD_Result

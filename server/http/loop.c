@@ -138,16 +138,16 @@ next_event_ms(struct loop *l)
 {
 	MHD_UNSIGNED_LONG_LONG library;
 	int64_t now = clock_mono_ms();
-	struct peer *p = TAILQ_FIRST(&l->reading);
 	int64_t ms = -1;
 
 	if (MHD_get_timeout(l->daemon, &library) == MHD_YES)
 		ms = library < 60000 ? (int64_t)library : 60000;
 	ms = sooner(ms, waiters_next(&l->polls, now));
 	ms = sooner(ms, waiters_next(&l->actions, now));
-	if (p != NULL)
-		ms =
-		    sooner(ms, p->deadline_ms > now ? p->deadline_ms - now : 0);
+	ms = sooner(ms, loop_peers_next(l, now));
+	ms = sooner(ms, loop_linger_next(l, now));
+	if (l->again)
+		ms = 0;
 	if (l->stopping)
 		ms = sooner(ms, WAITERS_BATCH_MS);
 	return ms < 60000 ? (int)ms : 60000;
@@ -165,6 +165,12 @@ handle_events(struct loop *l, const struct epoll_event *events, int count)
 			loop_handshake_resume(l,
 			    (struct peer *)(uintptr_t)(events[i].data.u64 &
 				~(uint64_t)LOOP_TAG_PEER));
+			continue;
+		}
+		if ((events[i].data.u64 & LOOP_TAG_LINGER) != 0) {
+			loop_linger_read(l,
+			    (struct parting *)(uintptr_t)(events[i].data.u64 &
+				~(uint64_t)LOOP_TAG_LINGER));
 			continue;
 		}
 		if (events[i].data.ptr == &l->wake) {
@@ -204,8 +210,11 @@ loop_main(void *arg)
 		assert(n >= 0 || errno == EINTR);
 		handle_events(l, events, n);
 		now = clock_mono_ms();
+		l->now_ms = now;
+		l->again = false;
 		loop_expire_waiters(l, now);
 		loop_expire_peers(l, now);
+		loop_linger_expire(l, now);
 		if (MHD_run(l->daemon) != MHD_YES) {
 			log_error("http.run", "loop=%zu", l->index);
 			_exit(1);
@@ -242,7 +251,7 @@ start_daemon(struct loop *l, int listener, const struct loop_tls *pem,
 	if (pem->certificate != NULL)
 		flags |= MHD_USE_TLS;
 	l->daemon = MHD_start_daemon(flags, 0, NULL, NULL, loop_on_request, l,
-	    MHD_OPTION_EXTERNAL_LOGGER, loop_on_log, NULL,
+	    MHD_OPTION_EXTERNAL_LOGGER, loop_on_log, l,
 	    MHD_OPTION_LISTEN_SOCKET, listener,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LOOP_MEMORY,
 	    MHD_OPTION_CONNECTION_LIMIT,
@@ -303,7 +312,10 @@ loop_new(struct loop **out, struct service *s, size_t index, int listener,
 	l->epoll = -1;
 	l->wake = -1;
 	l->spread.length_ms = s->conf->http.release_spread * 1000;
-	TAILQ_INIT(&l->reading);
+	l->now_ms = clock_mono_ms();
+	loop_peers_init(l);
+	loop_guard_init(l);
+	TAILQ_INIT(&l->lingering);
 	TAILQ_INIT(&l->handshakes);
 	TAILQ_INIT(&l->shaking);
 	/* Late answers to a process that ran here before must fit nothing. */
@@ -359,6 +371,9 @@ loop_free(struct loop *l)
 		mem_free(l->inbox);
 		l->inbox = next;
 	}
+	loop_linger_expire(l, INT64_MAX);
+	loop_peers_clear(l);
+	loop_guard_clear(l);
 	loop_clear_answers(l);
 	waiters_clear(&l->polls);
 	waiters_clear(&l->actions);

@@ -12,6 +12,7 @@
 
 #include "clusters/store.h"
 #include "core/channel.h"
+#include "server/http/auth.h"
 #include "server/http/service.h"
 
 struct loop;
@@ -59,6 +60,16 @@ struct jwt_memory *loop_jwts(struct loop *l);
  * returns. closing: the connection ends with it. NULL: no memory. */
 struct MHD_Response *loop_answer(struct loop *l,
     const struct catalog_entry *entry, bool closing);
+
+/* May this request's credential be looked at (http.limits.failures_rate)? Then
+ * say how that went: r->token is whose it is. And may this operator ask once
+ * more (http.limits.api_rate)? False: the reply, a 429, is on its way. */
+bool loop_may_try(struct loop *l, struct request *r);
+void loop_tried(struct loop *l, struct request *r, enum auth_result who);
+bool loop_may_ask(struct loop *l, struct request *r);
+
+/* What was refused because of a limit: counted, and logged now and then. */
+void loop_limit_hit(struct loop *l, enum counter which);
 
 /* The loop is ending: answer, do not hold. */
 bool loop_stopping(const struct loop *l);

@@ -15,111 +15,17 @@
 #include "server/http/engine.h"
 #include "server/http/reply.h"
 
-/* ---- connections ---- */
-
-static struct peer *
-peer_of(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection,
-		MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info->socket_context;
-}
-
-int
-loop_fd_of(struct MHD_Connection *connection)
-{
-	return MHD_get_connection_info(connection,
-	    MHD_CONNECTION_INFO_CONNECTION_FD)
-	    ->connect_fd;
-}
-
-static void
-peer_expect(struct loop *l, struct peer *p)
-{
-	p->deadline_ms = clock_mono_ms() + SERVICE_REQUEST_MS;
-	p->reading = true;
-	TAILQ_INSERT_TAIL(&l->reading, p, link);
-}
-
-static void
-peer_complete(struct loop *l, struct peer *p)
-{
-	if (!p->reading)
-		return;
-	p->reading = false;
-	TAILQ_REMOVE(&l->reading, p, link);
-}
-
-/* libmicrohttpd has made the session, and not begun with it: now is the time to
- * give it what holds today. */
-static void
-begin_session(struct peer *p, struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection,
-		MHD_CONNECTION_INFO_GNUTLS_SESSION);
-
-	if (p->access->tls != NULL && info != NULL && info->tls_session != NULL)
-		tls_use(p->access->tls, info->tls_session);
-}
-
-void
-loop_on_connection(void *cls, struct MHD_Connection *connection, void **context,
-    enum MHD_ConnectionNotificationCode code)
-{
-	struct loop *l = cls;
-	struct peer *p = *context;
-
-	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		p = mem_zalloc(sizeof *p);
-		p->connection = connection;
-		p->fd = loop_fd_of(connection);
-		p->access = access_ref(l->access);
-		begin_session(p, connection);
-		l->fresh++;
-		peer_expect(l, p);
-		loop_handshake_begin(l, p);
-		*context = p;
-		return;
-	}
-	peer_complete(l, p);
-	loop_handshake_end(l, p);
-	l->fresh -= p->used ? 0 : 1;
-	access_unref(p->access);
-	mem_free(p);
-	*context = NULL;
-}
-
-/* Clients that trickle: libmicrohttpd's own time-out starts anew with every
- * byte. It sees the end and closes. */
-void
-loop_expire_peers(struct loop *l, int64_t now)
-{
-	struct peer *p;
-
-	while ((p = TAILQ_FIRST(&l->reading)) != NULL &&
-	    p->deadline_ms <= now) {
-		peer_complete(l, p);
-		counters_add(l->service->counters, COUNTER_LIMIT_REQUEST_TIME,
-		    1);
-		(void)shutdown(p->fd, SHUT_RDWR);
-	}
-}
-
-/* ---- requests ---- */
-
 static struct request *
 request_new(struct loop *l, struct MHD_Connection *connection, const char *url,
     const char *method)
 {
 	struct request *r = mem_zalloc(sizeof *r);
-	struct peer *p = peer_of(connection);
+	struct peer *p = loop_peer_of(connection);
 
 	r->loop = l;
 	r->service = l->service;
 	r->connection = connection;
+	r->peer = p;
 	r->url = url;
 	r->method = method;
 	l->requests++;
@@ -177,6 +83,8 @@ check_length(struct request *r)
 	bool comes = text != NULL ||
 	    request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
 
+	if (comes)
+		loop_peer_stage(r->loop, r->peer, STAGE_BODY);
 	r->body_max = SERVICE_BODY_MAX;
 	if (!comes || length <= SERVICE_BODY_MAX)
 		return;
@@ -197,8 +105,12 @@ static bool
 take_body(struct request *r, const char *data, size_t len)
 {
 	r->received += len;
-	if (r->received > r->body_max + SERVICE_BODY_DROPPED)
+	if (r->received > r->body_max + SERVICE_BODY_DROPPED) {
+		loop_limit_hit(r->loop, COUNTER_LIMIT_BODY_SIZE);
+		loop_peer_end(r->loop, r->peer, "413 Content Too Large",
+		    "limit", "the body is too large");
 		return false;
+	}
 	if (r->body == NULL) {
 		r->body = mem_alloc(sizeof *r->body);
 		buf_init(r->body, r->body_max);
@@ -229,6 +141,10 @@ loop_on_request(void *cls, struct MHD_Connection *connection, const char *url,
 		r = request_new(l, connection, url, method);
 		*context = r;
 		check_length(r);
+		if (r->queued) { /* before all was read */
+			loop_peer_stage(l, r->peer, STAGE_ANSWER);
+			r->peer->lingers = true;
+		}
 		return MHD_YES;
 	}
 	if (*len > 0) {
@@ -237,9 +153,9 @@ loop_on_request(void *cls, struct MHD_Connection *connection, const char *url,
 		*len = 0;
 		return good ? MHD_YES : MHD_NO;
 	}
-	peer_complete(l, peer_of(connection));
 	r->closing = l->stopping;
 	serve(r);
+	loop_peer_stage(l, r->peer, r->queued ? STAGE_ANSWER : STAGE_NONE);
 	return r->queued || r->suspended ? MHD_YES : MHD_NO;
 }
 
@@ -249,11 +165,14 @@ loop_on_completed(void *cls, struct MHD_Connection *connection, void **context,
 {
 	struct loop *l = cls;
 	struct request *r = *context;
-	struct peer *p = peer_of(connection);
+	bool next;
 
+	(void)connection;
 	if (r == NULL)
 		return;
 	assert(!r->suspended);
+	next = code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !r->closing;
+	loop_peer_stage(l, r->peer, next ? STAGE_HEADERS : STAGE_NONE);
 	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		engine_failed(r);
 	access_log_end(l->service->access_log, r,
@@ -263,9 +182,6 @@ loop_on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	request_free(r);
 	*context = NULL;
 	l->requests--;
-	peer_complete(l, p);
-	if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-		peer_expect(l, p);
 }
 
 /* Decoding is ours, once the path was split. */
@@ -277,13 +193,36 @@ loop_keep_escaped(void *cls, struct MHD_Connection *connection, char *text)
 	return strlen(text);
 }
 
+/* What the library refuses by itself: it does not tell, but logs it. */
+static void __attribute__((format(printf, 2, 0)))
+note_refusal(struct loop *l, const char *fmt, va_list ap)
+{
+	static const char start[] = "Error processing request";
+	va_list copy;
+	unsigned int status;
+
+	if (strncmp(fmt, start, sizeof start - 1) != 0)
+		return;
+	va_copy(copy, ap);
+	status = va_arg(copy, unsigned int);
+	va_end(copy);
+	l->refusals++;
+	if (status == 414)
+		loop_limit_hit(l, COUNTER_LIMIT_PATH);
+	else if (status == 431)
+		loop_limit_hit(l, COUNTER_LIMIT_HEADERS);
+	else if (status == 413)
+		loop_limit_hit(l, COUNTER_LIMIT_BODY_SIZE);
+}
+
 /* What clients do wrong; nothing an operator has to know. */
 void __attribute__((format(printf, 2, 0)))
 loop_on_log(void *cls, const char *fmt, va_list ap)
 {
+	struct loop *l = cls;
 	char text[256];
 
-	(void)cls;
+	note_refusal(l, fmt, ap);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	text[strcspn(text, "\n")] = '\0';
 	log_debug("http.library", "text=\"%s\"", text);

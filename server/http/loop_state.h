@@ -3,7 +3,8 @@
 
 /* What a serving thread consists of, for the files it is written in, and for no
  * others: loop.c (the loop itself, its messages, its beginning and end),
- * loop_request.c (connections and requests, as libmicrohttpd tells of them),
+ * loop_peer.c (connections), loop_linger.c (their end), loop_request.c
+ * (requests, as libmicrohttpd tells of them), loop_guard.c (how much one may ask),
  * loop_handshake.c (connections whose TLS session is not there yet),
  * loop_wait.c (requests that wait), loop_look.c (whom a change concerns),
  * loop_answer.c (responses made once). All of it belongs to the loop's own
@@ -14,6 +15,7 @@
 #include <uthash.h>
 
 #include "server/http/jwt_known.h"
+#include "server/http/limits.h"
 #include "server/http/loop.h"
 #include "server/http/request.h"
 #include "server/http/spread.h"
@@ -23,7 +25,8 @@ enum {
 	 * are cleared for each request. */
 	LOOP_MEMORY = 8192,
 	LOOP_INDEX_BITS = 6, /* of the id of a question: whose it is */
-	LOOP_TAG_PEER = 1    /* of a pointer in the epoll set */
+	LOOP_TAG_PEER = 1,   /* of a pointer in the epoll set */
+	LOOP_TAG_LINGER = 2  /* the same */
 };
 static_assert(SERVICE_LOOPS_MAX == 1 << LOOP_INDEX_BITS, "index bits");
 
@@ -39,21 +42,34 @@ enum handshake {
 	"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:" \
 	"+AES-128-GCM:+CHACHA20-POLY1305:+AES-256-GCM:%SERVER_PRECEDENCE"
 
+/* What a connection is at; each has a deadline of its own. */
+enum stage {
+	STAGE_NONE,    /* it waits for us */
+	STAGE_HEADERS, /* nothing came yet, or not all of them */
+	STAGE_BODY,
+	STAGE_ANSWER, /* being sent */
+	STAGES
+};
+
 /* A connection. */
 struct peer {
 	TAILQ_ENTRY(peer) link;
 	TAILQ_ENTRY(peer) handshake_link;
 	struct MHD_Connection *connection;
-	int64_t deadline_ms; /* for the whole of its next request */
+	int64_t deadline_ms; /* of its stage */
+	uint64_t taken; /* bytes when it was last looked at; UINT64_MAX: not yet */
 	int fd;
 	struct access *access; /* that its TLS session began with */
-	bool reading;          /* in the list */
+	TAILQ_ENTRY(peer) row_link;
+	struct limits_row *row; /* its address; NULL: no room in the table */
+	enum stage stage;
+	bool known;            /* showed a good credential; not in row's list */
+	bool ending;           /* shut down */
+	bool lingers;          /* what it was told should reach it */
 	bool used;             /* had a request */
 	bool watched;          /* by the loop, at some time of its handshake */
 	enum handshake handshake;
 };
-TAILQ_HEAD(peer_list, peer);
-
 struct answer; /* the prepared responses of one artifact */
 
 struct delivery {
@@ -80,7 +96,18 @@ struct loop {
 	struct spread spread;
 	struct waiters polls;
 	struct waiters actions;
-	struct peer_list reading;             /* by deadline */
+	struct peer_list stages[STAGES];      /* by deadline */
+	int64_t stage_ms[STAGES];             /* how long each may take */
+	int64_t now_ms;                       /* of this turn */
+	struct limits *addresses;
+	struct limits *credentials; /* of operators */
+	uint64_t *good; /* LOOP_GOOD tags of credentials that were good */
+	int64_t said_ms[COUNTER_LIMIT_INFLATED - COUNTER_LIMIT_WAITING + 1];
+	size_t connections, ending, room;
+	size_t refusals; /* by the library, of connections not closed yet */
+	bool again;      /* the library has to run once more at once */
+	TAILQ_HEAD(parting_list, parting) lingering;
+	size_t lingering_count;
 	struct peer_list handshakes, shaking; /* tried; waiting */
 	uint64_t next_action;
 	size_t requests; /* under way */
@@ -94,11 +121,44 @@ struct loop {
 	bool stop;
 };
 
+/* ---- loop_peer.c ---- */
+
+void loop_peers_init(struct loop *l); /* connections_max is known */
+void loop_peers_clear(struct loop *l);
+/* Callback of the daemon; cls is the loop. */
+void loop_on_connection(void *cls, struct MHD_Connection *connection,
+    void **context, enum MHD_ConnectionNotificationCode code);
+struct peer *loop_peer_of(struct MHD_Connection *connection);
+int loop_fd_of(struct MHD_Connection *connection);
+void loop_peer_stage(struct loop *l, struct peer *p, enum stage stage);
+/* Milliseconds until somebody's deadline, or -1; ends those who passed it. */
+int64_t loop_peers_next(const struct loop *l, int64_t now);
+void loop_expire_peers(struct loop *l, int64_t now);
+/* Tells its client why, when it can hear (status NULL: nothing), and ends it. */
+void loop_peer_end(struct loop *l, struct peer *p, const char *status,
+    const char *code, const char *message);
+/* It showed a good credential. */
+void loop_peer_known(struct loop *l, struct peer *p);
+/* Counted; logged now and then. */
+void loop_limit_hit(struct loop *l, enum counter which);
+
+/* ---- loop_linger.c ---- */
+
+/* Keeps a copy of a socket that is being closed, until its client is done. */
+struct parting;
+void loop_linger(struct loop *l, int fd);
+void loop_linger_read(struct loop *l, struct parting *g);
+int64_t loop_linger_next(const struct loop *l, int64_t now);
+void loop_linger_expire(struct loop *l, int64_t now);
+
+/* ---- loop_guard.c ---- */
+
+void loop_guard_init(struct loop *l);
+void loop_guard_clear(struct loop *l);
+
 /* ---- loop_request.c ---- */
 
 /* Callbacks of the daemon; cls is the loop. */
-void loop_on_connection(void *cls, struct MHD_Connection *connection,
-    void **context, enum MHD_ConnectionNotificationCode code);
 enum MHD_Result loop_on_request(void *cls, struct MHD_Connection *connection,
     const char *url, const char *method, const char *version, const char *data,
     size_t *len, void **context);
@@ -109,10 +169,6 @@ loop_on_log(void *cls, const char *fmt, va_list ap);
 /* Decoding is ours, once the path was split. */
 size_t loop_keep_escaped(void *cls, struct MHD_Connection *connection,
     char *text);
-
-int loop_fd_of(struct MHD_Connection *connection);
-/* Ends connections whose request did not come in time. */
-void loop_expire_peers(struct loop *l, int64_t now);
 
 /* ---- loop_handshake.c ---- */
 

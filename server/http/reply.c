@@ -1,5 +1,6 @@
 #include "server/http/reply.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,15 @@ reply_with(struct request *r, unsigned int status,
 }
 
 static void
+retry_after(struct MHD_Response *response, int64_t seconds)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof text, "%" PRId64, seconds);
+	header(response, "Retry-After", text);
+}
+
+static void
 finish(struct request *r, unsigned int status, const char *type,
     struct MHD_Response *response, size_t len)
 {
@@ -41,6 +51,8 @@ finish(struct request *r, unsigned int status, const char *type,
 		header(response, "Allow", r->match->allow);
 	if (status == 503)
 		header(response, "Retry-After", r->soon ? "1" : "5");
+	if (status == 429)
+		retry_after(response, r->retry_s);
 	if (r->closing)
 		header(response, "Connection", "close");
 	reply_with(r, status, response);

@@ -44,9 +44,9 @@ address_of(const struct request *r)
 }
 
 size_t
-request_address(unsigned char out[REQUEST_ADDRESS_MAX], const struct request *r)
+request_address_bytes(unsigned char out[REQUEST_ADDRESS_MAX],
+    const struct sockaddr *sa)
 {
-	const struct sockaddr *sa = address_of(r);
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
 
@@ -60,6 +60,12 @@ request_address(unsigned char out[REQUEST_ADDRESS_MAX], const struct request *r)
 	memcpy(&v6, sa, sizeof v6);
 	memcpy(out, &v6.sin6_addr, sizeof v6.sin6_addr);
 	return sizeof v6.sin6_addr;
+}
+
+size_t
+request_address(unsigned char out[REQUEST_ADDRESS_MAX], const struct request *r)
+{
+	return request_address_bytes(out, address_of(r));
 }
 
 void

@@ -21,6 +21,7 @@
 struct request {
 	struct loop *loop;
 	struct MHD_Connection *connection;
+	struct peer *peer;
 	struct buf *body;                /* NULL: none was sent */
 	struct certificate *certificate; /* NULL: none that is good */
 	struct jwt_known *jwt;           /* the same; a reference */
@@ -59,6 +60,7 @@ struct request {
 	bool queued;         /* a reply was queued */
 	bool closing;        /* the connection ends with the reply */
 	unsigned int status; /* of the reply */
+	int64_t retry_s;     /* of a 429: when to come again */
 	uint64_t bytes;      /* of its body */
 	int64_t held_ms;     /* since when it was held; wall clock */
 	struct access_line *line; /* NULL: it is not logged */
@@ -82,5 +84,7 @@ void request_peer(char out[REQUEST_PEER_SIZE], const struct request *r);
 enum { REQUEST_ADDRESS_MAX = 16 };
 size_t request_address(unsigned char out[REQUEST_ADDRESS_MAX],
     const struct request *r);
+size_t request_address_bytes(unsigned char out[REQUEST_ADDRESS_MAX],
+    const struct sockaddr *sa); /* NULL is of no length */
 
 #endif

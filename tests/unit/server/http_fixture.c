@@ -115,6 +115,7 @@ void
 site_open(struct site *s, size_t threads)
 {
 	static const char *const names[] = { "policies" };
+	struct spec_faults faults = { 0 };
 	struct err e = { 0 };
 
 	memset(s, 0, sizeof *s);
@@ -136,6 +137,7 @@ site_open(struct site *s, size_t threads)
 	s->counters = counters_new(names, 1);
 	s->conf.data_dir = s->dir;
 	s->conf.log_level = LOG_WARN;
+	spec_read(&s->conf.http.limits, conf_limits_spec, NULL, &faults);
 	s->conf.http.wait_max = 900;
 	s->conf.http.memory_max = 1 << 20;
 	s->conf.http.engines_max = 1000;
