@@ -59,6 +59,7 @@ loop_peers_init(struct loop *l)
 	for (int i = 0; i < STAGES; i++)
 		TAILQ_INIT(&l->stages[i]);
 	l->stage_ms[STAGE_HEADERS] = c->headers_timeout * 1000;
+	l->stage_ms[STAGE_IDLE] = l->stage_ms[STAGE_HEADERS];
 	l->stage_ms[STAGE_BODY] = c->body_timeout * 1000;
 	l->stage_ms[STAGE_ANSWER] = c->answer_grace * 1000;
 	l->room = max - (spare > 0 ? spare : 1);
@@ -230,13 +231,14 @@ loop_expire_peers(struct loop *l, int64_t now)
 {
 	expire_requests(l, STAGE_HEADERS, now);
 	expire_requests(l, STAGE_BODY, now);
+	expire_requests(l, STAGE_IDLE, now);
 	expire_answers(l, now);
 }
 
 /* ---- how many there are ---- */
 
-/* Who has not sent a request yet, then who is sending one, then who takes an
- * answer; of those who came first. */
+/* Who has sent no request yet, or only shown nothing good; then who is sending
+ * one; then the idle; then who takes an answer. Of those who came first. */
 static struct peer *
 least_wanted(const struct loop *l, const struct peer *but)
 {
@@ -360,7 +362,7 @@ was_refused(struct loop *l, const struct peer *p)
 	char byte;
 
 	if (l->refusals == 0 || p->ending ||
-	    (p->stage != STAGE_HEADERS && p->stage != STAGE_BODY) ||
+	    p->stage == STAGE_NONE || p->stage == STAGE_ANSWER ||
 	    recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
 		return false;
 	l->refusals--;

@@ -47,6 +47,7 @@ enum stage {
 	STAGE_NONE,    /* it waits for us */
 	STAGE_HEADERS, /* nothing came yet, or not all of them */
 	STAGE_BODY,
+	STAGE_IDLE,   /* as the first, of one that showed a good credential */
 	STAGE_ANSWER, /* being sent */
 	STAGES
 };
