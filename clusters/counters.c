@@ -307,6 +307,13 @@ counters_level(const struct counters *c, enum counter_level which)
 }
 
 void
+counters_clear_process(struct counters *c, size_t process)
+{
+	for (int which = 0; which < LEVELS; which++)
+		counters_set_level(c, (enum counter_level)which, process, 0);
+}
+
+void
 counters_set_waiting(struct counters *c, size_t process, uint64_t n)
 {
 	counters_set_level(c, LEVEL_WAITING, process, n);

@@ -93,7 +93,7 @@ enum counter_level {
 enum counter_histogram { HISTOGRAM_WAKE, HISTOGRAMS };
 
 /* How many http processes and repositories have numbers of their own. */
-enum { COUNTERS_HTTP_MAX = 16, COUNTERS_REPOSITORIES_MAX = 64 };
+enum { COUNTERS_HTTP_MAX = 32, COUNTERS_REPOSITORIES_MAX = 64 };
 
 /* A name and labels as Prometheus has them, one row per counter:
  * "edict_polls_total", "code=\"200\"" or "". */
@@ -124,6 +124,8 @@ uint64_t counters_get(const struct counters *c, enum counter which);
 void counters_set_level(struct counters *c, enum counter_level which,
     size_t process, uint64_t n);
 uint64_t counters_level(const struct counters *c, enum counter_level which);
+/* It is gone: none of its levels count. */
+void counters_clear_process(struct counters *c, size_t process);
 
 /* Adds one that took so many milliseconds; negative ones (a clock was set back)
  * count as 0. Two additions, no lock. */

@@ -1,5 +1,6 @@
 #include "clusters/ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
@@ -66,11 +67,13 @@ struct peer {
  * room for the reserve. */
 enum { LEDGER_LAST_MAX = 64, LEDGER_ROOM_MS = 1000, LEDGER_TICK_MS = 500 };
 
-enum { PEER_PIPELINE, PEER_HTTP, PEERS };
+/* The pipeline, and all of http: with the same rights each. */
+enum { PEER_PIPELINE, PEER_HTTP, PEERS_MAX = PEER_HTTP + LEDGER_HTTP_MAX };
 
 struct ledger {
 	struct ledger_context context;
-	struct peer peers[PEERS];
+	struct peer peers[PEERS_MAX];
+	size_t peer_count;
 	int signals;
 	bool poor;    /* the reserve is missing */
 	bool waiting; /* something changes with time alone */
@@ -162,7 +165,7 @@ carry_out(struct ledger *l, const struct ledger_row *row, const json_t *payload,
 static void
 tell_changed(struct ledger *l)
 {
-	for (size_t i = 0; i < PEERS; i++)
+	for (size_t i = 0; i < l->peer_count; i++)
 		if (channel_send(l->peers[i].channel, LEDGER_CHANGED, 0, 0,
 			NULL, NULL, 0, 0, NULL) != ERR_OK)
 			log_debug("ledger.changed", "peer=%zu missed it", i);
@@ -241,7 +244,7 @@ serve_one(struct ledger *l, struct peer *p)
 static void
 finish(struct ledger *l)
 {
-	for (size_t i = 0; i < PEERS; i++) {
+	for (size_t i = 0; i < l->peer_count; i++) {
 		struct pollfd p = {
 			.fd = channel_fd(l->peers[i].channel),
 			.events = POLLIN,
@@ -296,17 +299,18 @@ patience(const struct ledger *l)
 static int
 serve(struct ledger *l)
 {
-	struct pollfd ready[PEERS + 1];
+	struct pollfd ready[PEERS_MAX + 1];
+	const size_t peers = l->peer_count;
 
-	for (size_t i = 0; i < PEERS; i++)
+	for (size_t i = 0; i < peers; i++)
 		ready[i] = (struct pollfd){
 			.fd = channel_fd(l->peers[i].channel),
 			.events = POLLIN,
 		};
-	ready[PEERS] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
+	ready[peers] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
 	for (;;) {
 		tick(l);
-		if (poll(ready, PEERS + 1, patience(l)) < 0) {
+		if (poll(ready, peers + 1, patience(l)) < 0) {
 			if (errno == EINTR)
 				continue;
 			log_error("ledger.failed", "poll: errno=%d", errno);
@@ -314,18 +318,18 @@ serve(struct ledger *l)
 		}
 		if (l->poor)
 			restore_reserve(l);
-		if (ready[PEERS].revents != 0) {
+		if (ready[peers].revents != 0) {
 			finish(l);
 			return 0;
 		}
-		for (size_t i = 0; i < PEERS; i++)
+		for (size_t i = 0; i < peers; i++)
 			if (ready[i].revents != 0 &&
 			    !serve_one(l, &l->peers[i]))
 				return 0;
 	}
 }
 
-/* From here on: the folder of the database and the two pairs, nothing else. */
+/* From here on: the folder of the database and the pairs, nothing else. */
 static enum err_code
 withdraw(const struct ledger_setup *setup, struct err *e)
 {
@@ -364,28 +368,34 @@ start(struct ledger *l, const struct ledger_setup *setup, struct err *e)
 	return withdraw(setup, e);
 }
 
+static void
+meet(struct ledger *l, const struct ledger_setup *setup)
+{
+	l->peers[PEER_PIPELINE] =
+	    (struct peer){ channel_new(setup->pipeline_fd, "pipeline"),
+		    pipeline_rows, pipeline_kinds };
+	assert(setup->http_count <= LEDGER_HTTP_MAX);
+	for (size_t i = 0; i < setup->http_count; i++)
+		l->peers[PEER_HTTP + i] =
+		    (struct peer){ channel_new(setup->http_fds[i], "http"),
+			    http_rows, http_kinds };
+	l->peer_count = PEER_HTTP + setup->http_count;
+}
+
 int
 ledger_main(const struct ledger_setup *setup)
 {
-	struct ledger l = {
-		.peers = {
-			[PEER_PIPELINE] = { channel_new(setup->pipeline_fd,
-						"pipeline"),
-			    pipeline_rows, pipeline_kinds },
-			[PEER_HTTP] = { channel_new(setup->http_fd, "http"),
-			    http_rows, http_kinds },
-		},
-		.signals = -1,
-	};
+	struct ledger l = { .signals = -1 };
 	struct err e = { 0 };
 	int status = 1;
 
+	meet(&l, setup);
 	if (start(&l, setup, &e) == ERR_OK)
 		status = serve(&l);
 	else
 		log_error("ledger.failed", "reason=%s", e.text);
 	store_free(l.context.store);
-	for (size_t i = 0; i < PEERS; i++)
+	for (size_t i = 0; i < l.peer_count; i++)
 		channel_free(l.peers[i].channel);
 	if (l.signals >= 0)
 		(void)close(l.signals);

@@ -139,13 +139,15 @@ enum {
 	LEDGER_TIMEOUT_MS = 20000,
 	LEDGER_COMMITS_MAX = 500, /* of one COMMITS */
 	LEDGER_ENGINES_MAX = 500, /* of one ENGINES */
+	LEDGER_HTTP_MAX = 32,     /* pairs with http */
 	LEDGER_ENGINE_FACTS_MAX = 32 * 1024
 };
 
 struct ledger_setup {
 	const char *data_dir;
 	int pipeline_fd;
-	int http_fd;
+	int http_fds[LEDGER_HTTP_MAX]; /* whoever is there of http */
+	size_t http_count;
 	int64_t repositories_max;
 	int64_t engines_max;
 	struct store_keep keep;

@@ -225,7 +225,7 @@ metrics_get(struct request *r)
 	AUTO_BUF out = { 0 };
 
 	buf_init(&out, METRICS_MAX);
-	counters_set_waiting(s->counters, 0, atomic_load(&s->held));
+	counters_set_waiting(s->counters, s->place, atomic_load(&s->held));
 	add_counters(&out, s->counters);
 	add_gauge(&out, "edict_engines_waiting",
 	    "Long polls that are held now.",

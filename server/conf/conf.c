@@ -1,6 +1,7 @@
 #include "server/conf/conf.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include "core/mem.h"
 #include "core/yaml.h"
 #include "policies/fetch.h"
+#include "server/supervisor/listeners.h"
+#include "server/supervisor/processes.h"
 
 enum { CONF_FILE_MAX = 1 << 20, CONF_REPOSITORIES_MAX = 64 };
 
@@ -190,8 +193,13 @@ static const struct spec access_spec[] = {
 };
 
 static const struct spec http_spec[] = {
+	{ "processes", SPEC_INT, offsetof(struct conf, http.processes), 1,
+	    PROCESSES_HTTP_MAX, 1,
+	    .help = "Processes that serve. More than one where a process may "
+		    "not have a descriptor for each engine that waits." },
 	{ "threads", SPEC_INT, offsetof(struct conf, http.threads), 1, 64, 2,
-	    .help = "Threads that serve, each with a socket of its own." },
+	    .help = "Threads that serve in each, each with a socket of its "
+		    "own." },
 	{ "wait_max", SPEC_SECONDS, offsetof(struct conf, http.wait_max), 1,
 	    3600, 50,
 	    .help = "Longest hold of a long poll; keep it below the proxies' "
@@ -552,6 +560,11 @@ fill_in(struct conf *c, const struct conf_flags *flags, struct err *e)
 	if (c->tls.client_crl.count > 0 && c->tls.client_ca == NULL)
 		return err_set(e, ERR_INVALID,
 		    "tls: client_crl needs client_ca");
+	if (c->http.processes * c->http.threads > LISTENERS_MAX)
+		return err_set(e, ERR_INVALID,
+		    "http: %" PRId64 " processes of %" PRId64 " threads are "
+		    "more than %d sockets",
+		    c->http.processes, c->http.threads, (int)LISTENERS_MAX);
 	TRY(conf_jwt_check(&c->access.jwt, e));
 	if (flags->repo != NULL)
 		TRY(add_repository(c, flags, e));

@@ -92,7 +92,8 @@ struct conf {
 		struct spec_list jwt;          /* of conf_jwt */
 	} access;
 	struct {
-		int64_t threads;
+		int64_t processes;
+		int64_t threads; /* of each */
 		int64_t wait_max;    /* seconds, as is the next */
 		int64_t release_spread;
 		int64_t engines_max; /* connections at once */

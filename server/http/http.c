@@ -21,6 +21,7 @@
 #include "server/http/access_load.h"
 #include "server/http/access_log.h"
 #include "server/http/engine_log.h"
+#include "server/http/lead.h"
 #include "server/http/lookout.h"
 #include "server/http/loop.h"
 #include "server/http/material.h"
@@ -30,8 +31,9 @@
 #include "server/supervisor/supervisor.h"
 
 enum {
-	HTTP_POLL_MS = 1000,  /* for who missed a LEDGER_CHANGED */
-	HTTP_REPAIR_MS = 1000 /* looks again for artifacts that are missing */
+	HTTP_POLL_MS = 1000,   /* for who missed a LEDGER_CHANGED */
+	HTTP_REPAIR_MS = 1000, /* looks again for artifacts that are missing */
+	HTTP_SHARE_MORE = 8    /* an eighth */
 };
 
 /* The process, as its first thread has it. */
@@ -41,6 +43,8 @@ struct http {
 	struct channel *ledger;
 	struct channel *supervisor;
 	bool ledger_gone; /* the pair is closed */
+	bool leads;
+	bool leaving; /* a successor serves */
 	struct loop *loops[SERVICE_LOOPS_MAX];
 	size_t loop_count;
 	struct engine_log engine_log;
@@ -129,9 +133,9 @@ tick_shelf(struct http *h)
 			loop_wake(h->loops[i]);
 	counters_add(c, COUNTER_ARTIFACTS_EVICTED, is.evicted - was.evicted);
 	counters_add(c, COUNTER_ARTIFACTS_PROMOTED, is.promoted - was.promoted);
-	counters_set_level(c, LEVEL_ARTIFACTS_MEMORY, 0,
+	counters_set_level(c, LEVEL_ARTIFACTS_MEMORY, h->service.place,
 	    is.memory);
-	counters_set_level(c, LEVEL_ARTIFACTS_MAPPED, 0,
+	counters_set_level(c, LEVEL_ARTIFACTS_MAPPED, h->service.place,
 	    is.mapped);
 	h->shelf_told = is;
 }
@@ -218,14 +222,101 @@ handle_supervisor(struct http *h, struct message *m)
 	else if (json_unpack(m->payload, "{s:s}", "process", &process) == 0 &&
 	    strcmp(process, "ledger") == 0) {
 		forget_questions(h, SERVICE_SILENT_MS);
-		engine_log_reply(&h->engine_log, NULL);
-		lookout_reply(&h->lookout, NULL);
+		if (h->leads) {
+			engine_log_reply(&h->engine_log, NULL);
+			lookout_reply(&h->lookout, NULL);
+		}
 	}
+}
+
+/* ---- what only one does ---- */
+
+static bool
+take_lead(struct http *h)
+{
+	if (h->leads || h->leaving)
+		return h->leads;
+	h->leads = h->setup->lead_fd == 0 || lead_take(h->setup->lead_fd);
+	if (h->leads)
+		log_info("http.leads", "processes=%zu", h->setup->processes);
+	return h->leads;
+}
+
+static void
+lead(struct http *h)
+{
+	if (!take_lead(h))
+		return;
+	engine_log_tick(&h->engine_log);
+	lookout_tick(&h->lookout);
+	root_moves_tick(&h->root_moves, &h->service, h->store);
+}
+
+/* Whoever comes first reads what was remembered of engines, and the others wait
+ * for it: what is not known yet would look new. */
+static void
+restore_engines(struct http *h)
+{
+	int fd = h->setup->lead_fd;
+
+	if (fd != 0)
+		lead_alone_begin(fd);
+	engine_log_restore(&h->engine_log, h->store);
+	if (fd != 0)
+		lead_alone_end(fd);
+}
+
+/* ---- leaving ---- */
+
+static void
+leave(struct http *h)
+{
+	log_info("http.leaving", "waiting=%zu", atomic_load(&h->service.held));
+	h->leaving = true;
+	if (h->leads && h->setup->lead_fd != 0)
+		lead_leave(h->setup->lead_fd);
+	h->leads = false;
+	for (size_t i = 0; i < h->loop_count; i++)
+		loop_leave(h->loops[i]);
+}
+
+static bool
+loops_are_busy(const struct http *h)
+{
+	for (size_t i = 0; i < h->loop_count; i++)
+		if (loop_is_busy(h->loops[i]))
+			return true;
+	return false;
+}
+
+/* True: it is told to end. */
+static bool
+take_signals(struct http *h)
+{
+	struct signalfd_siginfo info;
+
+	while (read(h->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+		if (info.ssi_signo != SIGUSR2)
+			return true;
+		if (!h->leaving)
+			leave(h);
+	}
+	return false;
 }
 
 /* ---- the first thread ---- */
 
-/* Until SIGTERM, or until the supervisor is gone. */
+static int
+next_look_ms(const struct http *h)
+{
+	if (h->leaving)
+		return WAITERS_BATCH_MS;
+	return h->leads && h->root_moves.waiting ? ROOT_MOVES_LOOK_MS
+						 : HTTP_POLL_MS;
+}
+
+/* Until SIGTERM, until the supervisor is gone, or until a successor has all that
+ * there was. */
 static void
 control(struct http *h)
 {
@@ -235,12 +326,11 @@ control(struct http *h)
 		{ .fd = channel_fd(h->ledger), .events = POLLIN },
 	};
 
-	for (;;) {
-		int n = poll(fds, 3,
-		    h->root_moves.waiting ? ROOT_MOVES_LOOK_MS : HTTP_POLL_MS);
+	while (!h->leaving || loops_are_busy(h)) {
+		int n = poll(fds, 3, next_look_ms(h));
 
 		assert(n >= 0 || errno == EINTR);
-		if (n > 0 && fds[0].revents != 0)
+		if (n > 0 && fds[0].revents != 0 && take_signals(h))
 			return;
 		if (n > 0 && fds[1].revents != 0 &&
 		    !drain(h, h->supervisor, supervisor_kinds,
@@ -255,10 +345,8 @@ control(struct http *h)
 		}
 		refresh(h);
 		tick_shelf(h);
-		engine_log_tick(&h->engine_log);
-		lookout_tick(&h->lookout);
-		root_moves_tick(&h->root_moves, &h->service, h->store);
-		counters_set_waiting(h->service.counters, 0,
+		lead(h);
+		counters_set_waiting(h->service.counters, h->service.place,
 		    atomic_load(&h->service.held));
 	}
 }
@@ -271,26 +359,35 @@ finish(struct http *h)
 
 	for (size_t i = 0; i < h->loop_count; i++)
 		loop_stop(h->loops[i]);
-	while (clock_mono_ms() < end && !h->ledger_gone) {
+	while (clock_mono_ms() < end && !h->ledger_gone && loops_are_busy(h)) {
 		struct pollfd fd = { .fd = channel_fd(h->ledger),
 			.events = POLLIN };
-		bool busy = false;
 
-		for (size_t i = 0; i < h->loop_count; i++)
-			busy |= loop_is_busy(h->loops[i]);
-		if (!busy)
-			break;
 		if (poll(&fd, 1, WAITERS_BATCH_MS) > 0 &&
 		    !drain(h, h->ledger, ledger_kinds, handle_ledger))
 			h->ledger_gone = true;
 	}
 	for (size_t i = 0; i < h->loop_count; i++)
 		loop_join(h->loops[i]);
-	if (!h->ledger_gone)
+	if (!h->ledger_gone && h->leads)
 		engine_log_end(&h->engine_log);
 }
 
 /* ---- preparing ---- */
+
+/* This process's share of the connections. The kernel does not spread them quite
+ * evenly, so that each may take a little more. */
+static size_t
+share_of(const struct http_setup *setup)
+{
+	size_t all = (size_t)setup->conf->http.engines_max;
+	size_t each;
+
+	if (setup->processes < 2)
+		return all;
+	each = (all + setup->processes - 1) / setup->processes;
+	return each + each / HTTP_SHARE_MORE + 1;
+}
 
 /* As many descriptors as the system lets us have. The kernel spreads
  * connections as it likes, so that every thread gets an equal share, and all of
@@ -300,7 +397,7 @@ count_room(struct http *h)
 {
 	struct service *s = &h->service;
 	size_t threads = h->setup->listener_count;
-	size_t engines = (size_t)s->conf->http.engines_max;
+	size_t engines = share_of(h->setup);
 	size_t wanted = engines + engines / 8 + 512;
 	size_t room = 1024;
 	struct rlimit limit;
@@ -317,13 +414,14 @@ count_room(struct http *h)
 	/* Some places stay for those who do not wait. */
 	s->held_each = s->connections_max - s->connections_max / 16;
 	s->held_max = s->held_each * threads;
-	if (s->held_max > (size_t)s->conf->http.engines_max)
-		s->held_max = (size_t)s->conf->http.engines_max;
-	if (s->held_max < (size_t)s->conf->http.engines_max)
+	if (s->held_max > engines)
+		s->held_max = engines;
+	if (s->held_max < engines)
 		log_warn("http.room",
-		    "engines_max=%" PRId64 " held_max=%zu: the limit of open "
-		    "files (RLIMIT_NOFILE) is too low for more",
-		    s->conf->http.engines_max, s->held_max);
+		    "engines_max=%" PRId64 " share=%zu held_max=%zu: the limit "
+		    "of open files (RLIMIT_NOFILE) is too low for more in one "
+		    "process; http.processes has more of them",
+		    s->conf->http.engines_max, engines, s->held_max);
 }
 
 static enum err_code
@@ -333,6 +431,7 @@ block_signals(struct http *h, struct err *e)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGUSR2);
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
 	    pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
 		return err_errno(e, "http: signals");
@@ -393,6 +492,32 @@ read_access(struct http *h, struct err *e)
 	return ERR_OK;
 }
 
+/* Who succeeds another takes over only with all that is assigned in its hands:
+ * the other may have what cannot be read any more. */
+static enum err_code
+check_worthy(struct http *h, struct err *e)
+{
+	struct catalog *c = service_catalog(&h->service);
+	bool whole = c != NULL && catalog_missing(c) == 0;
+
+	catalog_unref(c);
+	if (!whole)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "not all that is assigned can be read: whoever serves now "
+		    "goes on");
+	return ERR_OK;
+}
+
+static void
+tell_serving(struct http *h)
+{
+	struct err e;
+
+	if (channel_send(h->supervisor, SUPERVISOR_SERVING, 0, 0, NULL, NULL, 0,
+		0, &e) != ERR_OK)
+		log_warn("http.serving", "untold: error=\"%s\"", e.text);
+}
+
 /* All that needs rights which are given up comes first. The database is opened
  * after that: SQLite would open its log for writing if it could. The last good
  * state is in memory before the first connection is accepted. */
@@ -416,8 +541,8 @@ prepare(struct http *h, struct err *e)
 	    h->setup->conf->http.access_log.sample, h->service.counters, e));
 	refresh(h);
 	tick_shelf(h);
-	engine_log_restore(&h->engine_log, h->store);
-	return ERR_OK;
+	restore_engines(h);
+	return h->setup->successor ? check_worthy(h, e) : ERR_OK;
 }
 
 static enum err_code
@@ -432,6 +557,7 @@ run(struct http *h, struct err *e)
 	}
 	if (code == ERR_OK) {
 		log_info("http.serving", "threads=%zu", h->loop_count);
+		tell_serving(h);
 		control(h);
 		log_info("http.ending", "waiting=%zu",
 		    atomic_load(&h->service.held));
@@ -454,8 +580,9 @@ http_init(struct http *h, const struct http_setup *setup)
 	h->ledger = channel_new(setup->ledger_fd, "ledger");
 	h->supervisor = channel_new(setup->supervisor_fd, "supervisor");
 	h->service.conf = setup->conf;
-	h->service.shelf = shelf_new(setup->conf->data_dir,
-	    setup->conf->http.memory_max);
+	h->service.place = setup->place;
+	h->service.shelf =
+	    shelf_new(setup->conf->data_dir, setup->conf->http.memory_max);
 	h->service.counters = setup->counters;
 	h->service.engines = setup->engines;
 	h->service.state = setup->state;

@@ -42,6 +42,15 @@ loop_stop(struct loop *l)
 	ring(l);
 }
 
+void
+loop_leave(struct loop *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->leave = true;
+	pthread_mutex_unlock(&l->lock);
+	ring(l);
+}
+
 bool
 loop_deliver(struct loop *l, struct message *m)
 {
@@ -85,10 +94,16 @@ deliver(struct loop *l, struct delivery *d)
 }
 
 static void
-begin_stop(struct loop *l)
+begin_stop(struct loop *l, bool leave)
 {
+	bool first = !l->stopping;
+
 	l->stopping = true;
-	l->stop_ms = clock_mono_ms() + SERVICE_DRAIN_MS;
+	l->leaving = leave;
+	l->stop_ms =
+	    clock_mono_ms() + (leave ? SERVICE_LEAVE_MS : SERVICE_DRAIN_MS);
+	if (!first)
+		return;
 	/* Also takes the listening socket out of the daemon's hands, which
 	 * would shut it down for whoever comes after us. */
 	(void)MHD_quiesce_daemon(l->daemon);
@@ -102,6 +117,7 @@ take_messages(struct loop *l)
 	uint64_t count;
 	bool reset;
 	bool stop;
+	bool leave;
 
 	(void)!read(l->wake, &count, sizeof count);
 	pthread_mutex_lock(&l->lock);
@@ -109,6 +125,7 @@ take_messages(struct loop *l)
 	reset = l->reset;
 	l->reset = false;
 	stop = l->stop;
+	leave = l->leave;
 	pthread_mutex_unlock(&l->lock);
 	while (inbox != NULL) {
 		struct delivery *next = inbox->next;
@@ -121,8 +138,10 @@ take_messages(struct loop *l)
 	loop_take_catalog(l);
 	loop_renew_answers(l);
 	loop_take_access(l);
-	if (stop && !l->stopping)
-		begin_stop(l);
+	if (stop && (!l->stopping || l->leaving))
+		begin_stop(l, false);
+	else if (leave && !l->stopping)
+		begin_stop(l, true);
 }
 
 /* ---- the loop ---- */
@@ -182,13 +201,24 @@ handle_events(struct loop *l, const struct epoll_event *events, int count)
 	}
 }
 
-/* True when nothing is left to be answered, or nobody can wait longer. */
+static unsigned int
+connections(struct loop *l)
+{
+	return MHD_get_daemon_info(l->daemon,
+	    MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+	    ->num_connections;
+}
+
+/* True when nothing is left to be answered, or nobody can wait longer. A client
+ * that keeps a connection may be about to use it: where others serve, it is told
+ * to go with its next answer, or goes when it is idle as always. */
 static bool
 is_done(struct loop *l, int64_t now)
 {
 	if (!l->stopping)
 		return false;
-	if (l->requests == 0 && l->fresh == 0)
+	if (l->requests == 0 && l->fresh == 0 &&
+	    (!l->leaving || connections(l) == 0))
 		return true;
 	if (l->stop_ms - now < SERVICE_DRAIN_MS / 6)
 		loop_resume_all(l, &l->actions);

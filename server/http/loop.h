@@ -30,9 +30,12 @@ enum err_code loop_new(struct loop **out, struct service *s, size_t index,
 enum err_code loop_start(struct loop *l, struct err *e) MUST_CHECK;
 
 /* From any thread: there is a new catalog; no new connections, and end when
- * those open are answered; is it still at it; wait for the end. */
+ * those open are answered, or (leave: others accept on the same socket) when
+ * their clients have been told to go, and went; is it still at it; wait for the
+ * end. */
 void loop_wake(struct loop *l);
 void loop_stop(struct loop *l);
+void loop_leave(struct loop *l);
 bool loop_is_busy(const struct loop *l);
 void loop_join(struct loop *l);
 void loop_free(struct loop *l); /* when it was joined, or never started */

@@ -7,8 +7,7 @@
  * (requests, as libmicrohttpd tells of them), loop_guard.c (how much one may ask),
  * loop_handshake.c (connections whose TLS session is not there yet),
  * loop_wait.c (requests that wait), loop_look.c (whom a change concerns),
- * loop_answer.c (responses made once). All of it belongs to the loop's own
- * thread, but what the lock guards. */
+ * loop_answer.c (responses made once). All of it belongs to the loop's own thread, but what the lock guards. */
 
 #include <assert.h>
 #include <sys/queue.h>
@@ -114,12 +113,14 @@ struct loop {
 	size_t requests; /* under way */
 	size_t fresh;    /* connections that had no request yet */
 	bool stopping;
+	bool leaving;    /* the same, with all the time that clients take */
 	int64_t stop_ms; /* when patience ends */
 
 	pthread_mutex_t lock; /* guards all below */
 	struct delivery *inbox;
 	bool reset; /* what was asked of the ledger is lost */
 	bool stop;
+	bool leave;
 };
 
 /* ---- loop_peer.c ---- */

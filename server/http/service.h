@@ -25,6 +25,7 @@ enum {
 	SERVICE_IDLE_S = 10,            /* a connection without any traffic */
 	SERVICE_REQUEST_MS = 15000,     /* from connecting to a whole request */
 	SERVICE_DRAIN_MS = 3000,        /* for open requests at the end */
+	SERVICE_LEAVE_MS = 60000, /* the same, with a successor there */
 	SERVICE_SILENT_MS = 10000, /* after its restart, unless it is heard */
 	SERVICE_ACTIONS_MAX = 64,  /* under way at once, per thread */
 	SERVICE_LOOPS_MAX = 64,
@@ -36,6 +37,7 @@ struct service {
 	struct counters *counters;
 	struct engines *engines;
 	const struct conf_state *state; /* NULL: never changes */
+	size_t place; /* of its levels among the counters */
 	struct channel *ledger;
 	struct access_slot access;
 	struct shelf *shelf;    /* the bytes of artifacts */

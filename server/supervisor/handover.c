@@ -11,19 +11,21 @@
 
 struct handover {
 	const struct conf *conf;
-	struct channel *http; /* borrowed */
-	char *tls;            /* material_sight when last handed over */
-	char **keys;          /* the same, per issuer */
-	int64_t next_ms;      /* monotonic */
+	handover_fn *send;
+	void *arg;
+	char *tls;       /* material_sight when last handed over */
+	char **keys;     /* the same, per issuer */
+	int64_t next_ms; /* monotonic */
 };
 
 struct handover *
-handover_new(const struct conf *c, struct channel *http)
+handover_new(const struct conf *c, handover_fn *send, void *arg)
 {
 	struct handover *h = mem_zalloc(sizeof *h);
 
 	h->conf = c;
-	h->http = http;
+	h->send = send;
+	h->arg = arg;
 	h->tls = material_sight(c);
 	h->keys = mem_array(c->access.jwt.count + 1, sizeof *h->keys);
 	for (size_t i = 0; i < c->access.jwt.count; i++)
@@ -64,8 +66,7 @@ static enum err_code
 hand(struct handover *h, json_t *payload, const int *fds, size_t count,
     struct err *e)
 {
-	enum err_code code = channel_send(h->http, SUPERVISOR_HANDOVER, 0, 0,
-	    payload, fds, count, 0, e);
+	enum err_code code = h->send(h->arg, payload, fds, count, e);
 
 	json_decref(payload);
 	for (size_t i = 0; i < count; i++)

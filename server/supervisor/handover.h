@@ -1,9 +1,9 @@
 #ifndef SERVER_SUPERVISOR_HANDOVER_H
 #define SERVER_SUPERVISOR_HANDOVER_H
 
-/* How files that credentials are known by get to the http process while it runs
- * confined: the supervisor looks at them every few seconds, and what changed it
- * reads and hands over as sealed memory, without understanding any of it. What
+/* How files that credentials are known by get to the http processes while they
+ * run confined: the supervisor looks at them every few seconds, and what changed
+ * it reads and hands over as sealed memory, without understanding any of it. What
  * http cannot use it refuses, and goes on with what it has. In the supervisor's
  * one thread. */
 
@@ -17,8 +17,14 @@ enum { HANDOVER_LOOK_MS = 2000 };
 
 struct handover;
 
+/* Sends SUPERVISOR_HANDOVER to all of http. UNAVAILABLE: some had no room, and
+ * it is sent to all again. The caller keeps payload and fds. */
+typedef enum err_code handover_fn(void *arg, const json_t *payload,
+    const int *fds, size_t count, struct err *e);
+
 /* Call before http is started, which reads the files by itself then. */
-struct handover *handover_new(const struct conf *c, struct channel *http);
+struct handover *handover_new(const struct conf *c, handover_fn *send,
+    void *arg);
 void handover_free(struct handover *h);
 AUTO_FREE(handover)
 

@@ -3,14 +3,15 @@
 
 /* The sockets engines connect to: made once by the supervisor, before any
  * fork, and kept over restarts of the processes that use them, so that
- * connections wait instead of being refused. One socket per serving thread, all
- * on one port (SO_REUSEPORT): the kernel spreads connections over them. */
+ * connections wait instead of being refused. One socket per serving thread of
+ * each process, all on one port (SO_REUSEPORT): the kernel spreads connections
+ * over them. */
 
 #include <stddef.h>
 
 #include "core/err.h"
 
-enum { LISTENERS_MAX = 64, LISTENERS_BACKLOG = 4096 };
+enum { LISTENERS_MAX = 256, LISTENERS_BACKLOG = 4096 };
 
 struct listeners {
 	int fds[LISTENERS_MAX];

@@ -4,7 +4,10 @@
 /* The process that `edict serve` is: single-threaded, it makes the listening
  * sockets, the pairs and the shared counters, forks the others, restarts them
  * with back-off, and starts short-lived children for the pipeline. It parses
- * typed messages of the pipeline and nothing else. */
+ * typed messages of the pipeline and nothing else.
+ *
+ * SIGTERM and SIGINT end it, SIGHUP has files of credentials read anew, SIGUSR2
+ * has every http process replaced without a failed request (processes.h). */
 
 #include "core/err.h"
 #include "server/conf/conf.h"
@@ -33,6 +36,9 @@ enum supervisor_kind {
 	/* {"child"} → {}: kills its group. */
 	SUPERVISOR_STOP = 303,
 
+	/* From http: {}: it serves. Nothing of it is read but that it came. */
+	SUPERVISOR_SERVING = 310,
+
 	/* To http and pipeline: {"process"}: its replies will not come. */
 	SUPERVISOR_RESTARTED = 320,
 	/* To http, with a descriptor for each part or one for the keys:
@@ -43,13 +49,11 @@ enum supervisor_kind {
 
 enum {
 	SUPERVISOR_CHILDREN_MAX = 64,
-	SUPERVISOR_ARGS_MAX = 4096, /* of one run */
-	SUPERVISOR_BACKOFF_MIN_MS = 100,
-	SUPERVISOR_BACKOFF_MAX_MS = 5000,
-	SUPERVISOR_STOP_MS = 10000 /* for a graceful end of all */
+	SUPERVISOR_ARGS_MAX = 4096 /* of one run */
 };
 
-/* Runs the server until SIGTERM or SIGINT. Returns the exit status. */
+/* Runs the server until SIGTERM or SIGINT; SIGHUP has c read again by flags. Both
+ * outlive the call. Returns the exit status. */
 int supervisor_main(const struct conf *c, const struct conf_flags *flags);
 
 #endif

@@ -40,7 +40,8 @@ ledger_begin(void)
 	    channel_pair(ledger.http, &e) != ERR_OK)
 		fail_msg("%s", e.text);
 	setup.pipeline_fd = ledger.pipeline[1];
-	setup.http_fd = ledger.http[1];
+	setup.http_fds[0] = ledger.http[1];
+	setup.http_count = 1;
 	ledger.pid = fork();
 	if (ledger.pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);

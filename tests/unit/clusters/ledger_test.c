@@ -48,7 +48,8 @@ start(void)
 	if (l.pid == 0) {
 		struct ledger_setup setup = { .data_dir = l.w.dir,
 			.pipeline_fd = l.pipeline[1],
-			.http_fd = l.http[1],
+			.http_fds = { l.http[1] },
+			.http_count = 1,
 			.repositories_max = 4,
 			.engines_max = 100,
 			.handover_ms = 1000 };
