@@ -27,6 +27,7 @@ struct entries {
 
 struct catalog {
 	_Atomic size_t refs;
+	uint64_t id;
 	json_t *tokens_rows;
 	json_t *variants_rows;
 	struct entries bundles, discoveries;
@@ -276,10 +277,12 @@ enum err_code
 catalog_load(struct catalog **out, struct store *s, struct shelf *shelf,
     struct catalog *previous, struct err *e)
 {
+	static _Atomic uint64_t ids;
 	struct catalog *c = mem_zalloc(sizeof *c);
 	enum err_code code;
 
 	atomic_init(&c->refs, 1);
+	c->id = atomic_fetch_add(&ids, 1) + 1;
 	c->faults = json_object();
 	code = read_rows(c, s, e);
 	if (code != ERR_OK || is_as_before(c, previous)) {
@@ -315,6 +318,12 @@ clear_entries(struct entries *list)
 		shelf_item_unref(list->items[i].item);
 	mem_free(list->items);
 	json_decref(list->rows);
+}
+
+uint64_t
+catalog_id(const struct catalog *c)
+{
+	return c->id;
 }
 
 void

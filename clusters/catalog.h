@@ -58,6 +58,8 @@ enum err_code catalog_load(struct catalog **out, struct store *s,
 
 struct catalog *catalog_ref(struct catalog *c);
 void catalog_unref(struct catalog *c); /* NULL is fine */
+/* No other catalog of this process has, or had, the same. Never 0. */
+uint64_t catalog_id(const struct catalog *c);
 
 /* What these return lives as long as the caller's reference. */
 const struct catalog_entry *catalog_find(const struct catalog *c,

@@ -4,15 +4,20 @@
 
 #include "core/mem.h"
 #include "core/spec_parts.h"
+#include "core/text.h"
 
 bool
 spec_is_name(const char *text)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
-	size_t len = strspn(text, allowed);
+	static const struct text_set allowed = { { ['a' ... 'z'] = true,
+	    ['0' ... '9'] = true,
+	    ['.'] = true,
+	    ['_'] = true,
+	    ['-'] = true } };
+	size_t len = text_span(text, &allowed);
 
 	return len > 0 && len <= SPEC_NAME_MAX && text[len] == '\0' &&
-	    strchr("._-", *text) == NULL;
+	    *text != '.' && *text != '_' && *text != '-';
 }
 
 static void

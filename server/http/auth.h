@@ -2,7 +2,8 @@
 #define SERVER_HTTP_AUTH_H
 
 /* Who a request is from. A token is known by the SHA-256 of its text only; the
- * text itself is never stored, compared or logged. Pure; any thread. */
+ * text itself is never stored, compared or logged. Any thread: each remembers
+ * what it found in a catalog, and nothing of that in the next. */
 
 #include <stdint.h>
 

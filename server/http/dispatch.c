@@ -92,7 +92,7 @@ read_jwt(struct request *r, const char *header)
 static enum auth_result
 read_token(struct request *r)
 {
-	const char *header = request_header(r, "Authorization");
+	const char *header = r->known[REQUEST_AUTHORIZATION];
 
 	if (r->service->conf->access.jwt.count > 0 && jwt_known_is_like(header))
 		return read_jwt(r, header);

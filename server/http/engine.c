@@ -1,10 +1,10 @@
 #include "server/http/engine.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/text.h"
 #include "server/http/certificate.h"
 #include "server/http/jwt_known.h"
 #include "server/http/poll.h"
@@ -17,7 +17,7 @@ static const char *const agents[] = { "Open-Policy-Agent/",
 static const char *
 agent_version(const struct request *r)
 {
-	const char *agent = request_header(r, "User-Agent");
+	const char *agent = r->known[REQUEST_AGENT];
 
 	for (size_t i = 0; agent != NULL && i < sizeof agents / sizeof *agents;
 	     i++)
@@ -35,7 +35,7 @@ engine_is_opa(const struct request *r)
 const char *
 engine_name(const struct request *r)
 {
-	const char *name = request_header(r, "X-Edict-Engine");
+	const char *name = r->known[REQUEST_ENGINE];
 
 	/* What is proven counts for more than what is said. */
 	if (r->certificate != NULL && engines_is_name(r->certificate->name))
@@ -55,23 +55,25 @@ engine_name(const struct request *r)
 static void
 read_version(char out[ENGINES_VERSION_SIZE], const struct request *r)
 {
+	static const struct text_set chars = { { ['0' ... '9'] = true,
+	    ['a' ... 'z'] = true,
+	    ['.'] = true,
+	    ['-'] = true,
+	    ['+'] = true } };
 	const char *agent = agent_version(r);
-	size_t len;
+	size_t len = agent != NULL ? text_span(agent, &chars) : 0;
 
-	out[0] = '\0';
-	if (agent == NULL)
-		return;
-	len = strspn(agent, "0123456789abcdefghijklmnopqrstuvwxyz.-+");
-	if (len < ENGINES_VERSION_SIZE)
-		(void)snprintf(out, ENGINES_VERSION_SIZE, "%.*s", (int)len,
-		    agent);
+	if (len >= ENGINES_VERSION_SIZE)
+		len = 0;
+	memcpy(out, agent != NULL ? agent : "", len);
+	out[len] = '\0';
 }
 
 void
 engine_read(struct engine *out, const struct request *r,
     const struct catalog_entry *entry)
 {
-	const char *etag = request_header(r, "If-None-Match");
+	const char *etag = r->known[REQUEST_ETAG];
 	const char *name = engine_name(r);
 	unsigned char address[REQUEST_ADDRESS_MAX];
 	size_t len = request_address(address, r);

@@ -28,6 +28,7 @@ request_new(struct loop *l, struct MHD_Connection *connection, const char *url,
 	r->peer = p;
 	r->url = url;
 	r->method = method;
+	request_read_headers(r);
 	l->requests++;
 	l->fresh -= p->used ? 0 : 1;
 	p->used = true;
@@ -77,11 +78,10 @@ refuse_body(struct request *r)
 static void
 check_length(struct request *r)
 {
-	const char *text = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *text = r->known[REQUEST_LENGTH];
 	unsigned long long length = text != NULL ? strtoull(text, NULL, 10)
 						 : ULLONG_MAX;
-	bool comes = text != NULL ||
-	    request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL;
+	bool comes = text != NULL || r->known[REQUEST_ENCODING] != NULL;
 
 	if (comes)
 		loop_peer_stage(r->loop, r->peer, STAGE_BODY);

@@ -89,6 +89,8 @@ poll_has(const char *header, const char *etag)
 
 	if (p == NULL)
 		return false;
+	if (strcmp(p, etag) == 0) /* as engines send it */
+		return true;
 	p += strspn(p, " \t");
 	if (*p == '*')
 		return p[1 + strspn(p + 1, " \t")] == '\0';

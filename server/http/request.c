@@ -4,10 +4,70 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+
+/* Looking a header up compares its name with all that came, and a poll's are
+ * needed several times each: they are all read once. */
+static const struct {
+	const char *name;
+	size_t len;
+} known[REQUEST_KNOWN] = {
+#define NAME(name)                    \
+	{                             \
+		name, sizeof name - 1 \
+	}
+	[REQUEST_AUTHORIZATION] = NAME("Authorization"),
+	[REQUEST_ENGINE] = NAME("X-Edict-Engine"),
+	[REQUEST_ETAG] = NAME("If-None-Match"),
+	[REQUEST_PREFER] = NAME("Prefer"),
+	[REQUEST_AGENT] = NAME("User-Agent"),
+	[REQUEST_LENGTH] = NAME("Content-Length"),
+	[REQUEST_ENCODING] = NAME("Transfer-Encoding"),
+#undef NAME
+};
+
+/* REQUEST_KNOWN: it is none of them. */
+static enum request_known
+find_known(const char *name, size_t len)
+{
+	enum request_known id;
+
+	for (id = 0; id < REQUEST_KNOWN; id++)
+		if (known[id].len == len &&
+		    (known[id].name[0] | 0x20) == (name[0] | 0x20) &&
+		    strncasecmp(known[id].name, name, len) == 0)
+			break;
+	return id;
+}
+
+static enum MHD_Result
+take_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t len,
+    const char *value, size_t value_len)
+{
+	struct request *r = cls;
+	enum request_known id = find_known(name, len);
+
+	(void)kind;
+	(void)value_len;
+	if (id < REQUEST_KNOWN && r->known[id] == NULL)
+		r->known[id] = value;
+	return MHD_YES;
+}
+
+void
+request_read_headers(struct request *r)
+{
+	(void)MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND,
+	    take_header, r);
+}
 
 const char *
 request_header(const struct request *r, const char *name)
 {
+	enum request_known id = find_known(name, strlen(name));
+
+	if (id < REQUEST_KNOWN)
+		return r->known[id];
 	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND,
 	    name);
 }

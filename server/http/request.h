@@ -18,6 +18,18 @@
 #include "server/http/service.h"
 #include "server/http/waiters.h"
 
+/* Headers that polls are about. */
+enum request_known {
+	REQUEST_AUTHORIZATION,
+	REQUEST_ENGINE,
+	REQUEST_ETAG, /* If-None-Match */
+	REQUEST_PREFER,
+	REQUEST_AGENT,
+	REQUEST_LENGTH,
+	REQUEST_ENCODING, /* of the transfer */
+	REQUEST_KNOWN
+};
+
 struct request {
 	struct loop *loop;
 	struct MHD_Connection *connection;
@@ -30,6 +42,8 @@ struct request {
 	struct service *service;
 	const char *method;
 	const char *url; /* as it came, without the query */
+	/* Values of headers, or NULL; of several the first. */
+	const char *known[REQUEST_KNOWN];
 	const struct route_match *match;
 
 	/* These live in the catalog of the loop. */
@@ -54,18 +68,20 @@ struct request {
 	size_t reserved; /* of STATUS_BODIES_MAX, until it is freed */
 	size_t received; /* bytes of the body, kept or not */
 	bool suspended;
-	bool counted;        /* among the polls that are held */
-	bool full;           /* there was no room to hold it */
-	bool gone;           /* its client went away while it waited */
-	bool queued;         /* a reply was queued */
-	bool closing;        /* the connection ends with the reply */
-	unsigned int status; /* of the reply */
-	int64_t retry_s;     /* of a 429: when to come again */
-	uint64_t bytes;      /* of its body */
-	int64_t held_ms;     /* since when it was held; wall clock */
+	bool counted;             /* among the polls that are held */
+	bool full;                /* there was no room to hold it */
+	bool gone;                /* its client went away while it waited */
+	bool queued;              /* a reply was queued */
+	bool closing;             /* the connection ends with the reply */
+	unsigned int status;      /* of the reply */
+	int64_t retry_s;          /* of a 429: when to come again */
+	uint64_t bytes;           /* of its body */
+	int64_t held_ms;          /* since when it was held; wall clock */
 	struct access_line *line; /* NULL: it is not logged */
 };
 
+/* Fills `known`: before anything else is asked here. */
+void request_read_headers(struct request *r);
 /* A header of the request, or NULL. */
 const char *request_header(const struct request *r, const char *name);
 

@@ -76,6 +76,17 @@ fits(const char *name, const char *value)
 	return spec_is_name(value);
 }
 
+/* Few bytes each: strcspn would make a table first. */
+static size_t
+segment(const char *text)
+{
+	size_t len = 0;
+
+	while (text[len] != '\0' && text[len] != '/')
+		len++;
+	return len;
+}
+
 /* Does the path have this pattern? Fills the parameters as they are written
  * there: the table has few routes of one shape, so decoding waits. */
 static bool
@@ -84,8 +95,8 @@ has_shape(const char *pattern, const char *path, const char *starts[],
 {
 	*count = 0;
 	for (;;) {
-		size_t have = strcspn(path, "/");
-		size_t want = strcspn(pattern, "/");
+		size_t have = segment(path);
+		size_t want = segment(pattern);
 
 		if (pattern[0] == '{') {
 			if (have == 0)
