@@ -363,6 +363,45 @@ commits(struct scene *s)
 	crowd_free(c);
 }
 
+/* ---- a change that concerns none of them ---- */
+
+/* Another token: all look whether what they wait for is what it was. */
+static void
+change_once(struct scene *s, size_t turn, struct series *to)
+{
+	AUTO_STR body = mem_printf("{\"name\": \"bench-%zu\", \"role\": "
+				   "\"engine\", \"clusters\": [\"default\"]}",
+	    turn);
+	double cpu;
+
+	usage_settle(&s->use);
+	cpu = usage_cpu_ms(&s->use);
+	json_decref(operator_ask(&s->o, "/v1/tokens", body));
+	rest(IDLE_MS);
+	series_note(to, usage_cpu_ms(&s->use) - cpu);
+}
+
+static void
+change(struct scene *s)
+{
+	struct series none = { .name = "a change, nobody waits" };
+	struct series all = { .name = "a change, all wait: processor time" };
+	struct crowd *c = crowd_of(s);
+	size_t before;
+
+	for (size_t i = 0; i < s->turns; i++)
+		change_once(s, i, &none);
+	gather(c, &s->server, &s->habit, &s->use);
+	before = crowd_look(c).polls;
+	for (size_t i = 0; i < s->turns; i++)
+		change_once(s, s->turns + i, &all);
+	row(&none, "ms", "");
+	row(&all, "ms", "");
+	figure("polls answered meanwhile",
+	    (double)(crowd_look(c).polls - before), "", "wanted 0");
+	crowd_free(c);
+}
+
 /* ---- the way in ---- */
 
 static void
@@ -416,7 +455,7 @@ prepare(struct scene *s)
 		give_up("usage", "see bench/wait");
 }
 
-/* memory|habit|release|commit NAME=VALUE...; EDICT_TOKEN. */
+/* memory|habit|release|commit|change NAME=VALUE...; EDICT_TOKEN. */
 int
 main(int argc, char **argv)
 {
@@ -424,7 +463,8 @@ main(int argc, char **argv)
 		const char *name;
 		void (*work)(struct scene *s);
 	} works[] = { { "memory", memory }, { "habit", habit },
-		{ "release", release }, { "commit", commits } };
+		{ "release", release }, { "commit", commits },
+		{ "change", change } };
 	static struct scene s;
 
 	if (argc < 3)
