@@ -1,6 +1,7 @@
-/* Polls as fast as answers come, over a number of connections, for some
- * seconds: bench/serve compares servers with it. Each connection asks again when
- * it was answered, on the same connection or, as OPA does, on a new one. Prints
+/* Polls as fast as answers come, over a number of connections, for some seconds
+ * or answers: bench/serve compares servers with it, bench/instructions counts
+ * what one executes. Each connection asks again when it was answered, on the
+ * same connection or, as OPA does, on a new one. Prints
  * a line of numbers: requests, seconds, median and 99th percentile in
  * microseconds, the client's own processor seconds, bytes of bodies. Ends with 1
  * when anything but the expected status came. One thread, loopback only. */
@@ -27,6 +28,7 @@ enum {
 	EVENTS_MAX = 256,
 	ADDRESSES = 64, /* each has its own ephemeral ports */
 	SECONDS_MAX = 60,
+	ANSWERS_MAX = 1000000,
 	LATENCIES_MAX = 1 << 22 /* kept; more are not looked at */
 };
 
@@ -59,7 +61,7 @@ struct load {
 	struct connection *list;
 	size_t count, open;
 	double *latency_us;
-	size_t answers;
+	size_t answers, answers_max; /* 0: for some seconds */
 	uint64_t bytes;
 	bool over;
 };
@@ -208,6 +210,7 @@ answered(struct load *l, struct connection *c)
 		l->latency_us[l->answers] =
 		    (series_now_ms() - c->asked_ms) * 1e3;
 	l->answers++;
+	l->over = l->answers_max > 0 && l->answers >= l->answers_max;
 	if (l->anew || l->over)
 		hang_up(l, c);
 	if (!l->over)
@@ -332,7 +335,7 @@ run(struct load *l, double seconds)
 		if (i % 64 == 0)
 			step(l);
 	}
-	while (series_now_ms() < begin_ms + seconds * 1e3)
+	while (series_now_ms() < begin_ms + seconds * 1e3 && !l->over)
 		step(l);
 	print(l, series_now_ms() - begin_ms, series_cpu_ms() - cpu_ms);
 }
@@ -360,7 +363,24 @@ use_tls(struct load *l)
 	(void)SSL_CTX_set_session_cache_mode(l->tls, SSL_SESS_CACHE_OFF);
 }
 
-/* PORT PATH CONNECTIONS SECONDS STATUS keep|new plain|tls [HEADER...] */
+/* "3", or "=10000": as many answers, within SECONDS_MAX. */
+static double
+read_length(struct load *l, const char *text)
+{
+	double seconds = SECONDS_MAX;
+
+	if (*text == '=')
+		l->answers_max = strtoul(text + 1, NULL, 10);
+	else
+		seconds = strtod(text, NULL);
+	if (!(seconds > 0) || seconds > SECONDS_MAX ||
+	    l->answers_max > ANSWERS_MAX)
+		give_up("usage", "too many seconds or answers, or none");
+	return seconds;
+}
+
+/* PORT PATH CONNECTIONS SECONDS|=ANSWERS STATUS keep|new plain|tls
+ * [HEADER...] */
 int
 main(int argc, char **argv)
 {
@@ -373,10 +393,9 @@ main(int argc, char **argv)
 		.sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	l.count = strtoul(argv[3], NULL, 10);
-	seconds = strtod(argv[4], NULL);
-	if (l.count == 0 || l.count > CONNECTIONS_MAX || !(seconds > 0) ||
-	    seconds > SECONDS_MAX)
-		give_up("usage", "too many connections or seconds, or none");
+	seconds = read_length(&l, argv[4]);
+	if (l.count == 0 || l.count > CONNECTIONS_MAX)
+		give_up("usage", "too many connections, or none");
 	AUTO_STR status = mem_printf("HTTP/1.1 %s", argv[5]);
 	l.status = status;
 	l.anew = strcmp(argv[6], "new") == 0;
