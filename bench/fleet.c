@@ -44,7 +44,7 @@ gather(struct crowd *c, const struct sockaddr_in *server,
 	crowd_begin_round(c);
 	crowd_ask(c, server, &held, 1);
 	(void)crowd_wait(c);
-	operator_wait_converged(o, crowd_size(c));
+	operator_wait_converged(o, c);
 }
 
 static void
@@ -61,7 +61,7 @@ roll_back(struct crowd *c, const struct operator* o, const char *bundle,
 	seen = crowd_wait(c);
 	series_note(&s[FIRST], seen.first_ms - begin);
 	series_note(&s[LAST], seen.last_ms - begin);
-	operator_wait_converged(o, crowd_size(c));
+	operator_wait_converged(o, c);
 	series_note(&s[KNOWN], series_now_ms() - begin);
 }
 

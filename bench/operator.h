@@ -7,6 +7,8 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "bench/crowd.h"
+
 struct operator
 {
 	const char *url, *token; /* https: nobody is verified */
@@ -19,6 +21,7 @@ void operator_roll_back(const struct operator* o, const char *bundle,
     const char *revision);
 /* Engines that run what they should, as the server knows from their polls. */
 size_t operator_converged(const struct operator* o);
-void operator_wait_converged(const struct operator* o, size_t engines);
+/* Until those are all of the crowd, whose processes are looked after meanwhile. */
+void operator_wait_converged(const struct operator* o, struct crowd *c);
 
 #endif

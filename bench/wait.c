@@ -221,7 +221,7 @@ release_once(struct scene *s, struct crowd *c, size_t turn, struct series *to)
 	series_note(&to[1], seen.first_ms - begin);
 	series_note(&to[2], seen.last_ms - begin);
 	series_note(&to[3], seen.last_ms - said_ms(s, "assign.changed"));
-	operator_wait_converged(&s->o, s->count);
+	operator_wait_converged(&s->o, c);
 	series_note(&to[4], series_now_ms() - begin);
 }
 
