@@ -27,7 +27,7 @@ struct catalog_entry {
 	const char *bundle;
 	const char *revision; /* what engines see */
 	const char *sha256;
-	const char *etag; /* with its quotes: "sha256:…" */
+	const char *etag;        /* with its quotes: "sha256:…" */
 	struct shelf_item *item; /* its bytes */
 	size_t size;
 	int64_t serial;

@@ -372,8 +372,7 @@ counters_repositories(const struct counters *c)
 const char *
 counters_repository(const struct counters *c, size_t i, int64_t *success_ms)
 {
-	*success_ms =
-	    atomic_load_explicit(&c->shared->success_ms[c->places[i]],
-		memory_order_relaxed);
+	*success_ms = atomic_load_explicit(&c->shared->success_ms[c->places[i]],
+	    memory_order_relaxed);
 	return c->names[i];
 }

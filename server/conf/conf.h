@@ -93,8 +93,8 @@ struct conf {
 	} access;
 	struct {
 		int64_t processes;
-		int64_t threads; /* of each */
-		int64_t wait_max;    /* seconds, as is the next */
+		int64_t threads;  /* of each */
+		int64_t wait_max; /* seconds, as is the next */
 		int64_t release_spread;
 		int64_t engines_max; /* connections at once */
 		int64_t memory_max;  /* bytes of artifacts */

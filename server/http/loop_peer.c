@@ -361,8 +361,8 @@ was_refused(struct loop *l, const struct peer *p)
 {
 	char byte;
 
-	if (l->refusals == 0 || p->ending ||
-	    p->stage == STAGE_NONE || p->stage == STAGE_ANSWER ||
+	if (l->refusals == 0 || p->ending || p->stage == STAGE_NONE ||
+	    p->stage == STAGE_ANSWER ||
 	    recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
 		return false;
 	l->refusals--;

@@ -173,7 +173,9 @@ loop_on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	assert(!r->suspended);
 	next = code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !r->closing;
 	loop_peer_stage(l, r->peer,
-	    !next ? STAGE_NONE : r->peer->known ? STAGE_IDLE : STAGE_HEADERS);
+	    !next                ? STAGE_NONE
+		: r->peer->known ? STAGE_IDLE
+				 : STAGE_HEADERS);
 	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
 		engine_failed(r);
 	access_log_end(l->service->access_log, r,

@@ -57,17 +57,18 @@ struct peer {
 	TAILQ_ENTRY(peer) handshake_link;
 	struct MHD_Connection *connection;
 	int64_t deadline_ms; /* of its stage */
-	uint64_t taken; /* bytes when it was last looked at; UINT64_MAX: not yet */
+	uint64_t
+	    taken; /* bytes when it was last looked at; UINT64_MAX: not yet */
 	int fd;
 	struct access *access; /* that its TLS session began with */
 	TAILQ_ENTRY(peer) row_link;
 	struct limits_row *row; /* its address; NULL: no room in the table */
 	enum stage stage;
-	bool known;            /* showed a good credential; not in row's list */
-	bool ending;           /* shut down */
-	bool lingers;          /* what it was told should reach it */
-	bool used;             /* had a request */
-	bool watched;          /* by the loop, at some time of its handshake */
+	bool known;   /* showed a good credential; not in row's list */
+	bool ending;  /* shut down */
+	bool lingers; /* what it was told should reach it */
+	bool used;    /* had a request */
+	bool watched; /* by the loop, at some time of its handshake */
 	enum handshake handshake;
 };
 struct answer; /* the prepared responses of one artifact */
@@ -96,9 +97,9 @@ struct loop {
 	struct spread spread;
 	struct waiters polls;
 	struct waiters actions;
-	struct peer_list stages[STAGES];      /* by deadline */
-	int64_t stage_ms[STAGES];             /* how long each may take */
-	int64_t now_ms;                       /* of this turn */
+	struct peer_list stages[STAGES]; /* by deadline */
+	int64_t stage_ms[STAGES];        /* how long each may take */
+	int64_t now_ms;                  /* of this turn */
 	struct limits *addresses;
 	struct limits *credentials; /* of operators */
 	uint64_t *good; /* LOOP_GOOD tags of credentials that were good */

@@ -25,7 +25,7 @@ enum {
 	SERVICE_IDLE_S = 10,            /* a connection without any traffic */
 	SERVICE_REQUEST_MS = 15000,     /* from connecting to a whole request */
 	SERVICE_DRAIN_MS = 3000,        /* for open requests at the end */
-	SERVICE_LEAVE_MS = 60000, /* the same, with a successor there */
+	SERVICE_LEAVE_MS = 60000,       /* the same, with a successor there */
 	SERVICE_SILENT_MS = 10000, /* after its restart, unless it is heard */
 	SERVICE_ACTIONS_MAX = 64,  /* under way at once, per thread */
 	SERVICE_LOOPS_MAX = 64,
@@ -37,18 +37,18 @@ struct service {
 	struct counters *counters;
 	struct engines *engines;
 	const struct conf_state *state; /* NULL: never changes */
-	size_t place; /* of its levels among the counters */
+	size_t place;                   /* of its levels among the counters */
 	struct channel *ledger;
 	struct access_slot access;
-	struct shelf *shelf;    /* the bytes of artifacts */
+	struct shelf *shelf;           /* the bytes of artifacts */
 	struct access_log *access_log; /* NULL: none is wanted */
-	struct study *study;    /* for what takes long */
-	int64_t started_ms;     /* wall clock */
-	size_t connections_max; /* of each thread */
-	size_t held_max;        /* polls that wait, in all threads */
-	size_t held_each;       /* and in each */
-	atomic_size_t bodies;   /* bytes of large ones, under way */
-	atomic_size_t held;     /* as many wait now, in all threads */
+	struct study *study;           /* for what takes long */
+	int64_t started_ms;            /* wall clock */
+	size_t connections_max;        /* of each thread */
+	size_t held_max;               /* polls that wait, in all threads */
+	size_t held_each;              /* and in each */
+	atomic_size_t bodies;          /* bytes of large ones, under way */
+	atomic_size_t held;            /* as many wait now, in all threads */
 	atomic_int_fast64_t ledger_silent_ms; /* see service_ledger_silent */
 
 	pthread_mutex_t lock;    /* guards all below */

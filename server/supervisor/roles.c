@@ -243,8 +243,7 @@ static struct counters *
 make_counters(const struct conf *c)
 {
 	const char **names = repository_names(c);
-	struct counters *counters =
-	    counters_new(names, c->repositories.count);
+	struct counters *counters = counters_new(names, c->repositories.count);
 
 	mem_free(names);
 	return counters;

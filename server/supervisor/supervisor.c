@@ -174,8 +174,7 @@ reload(struct supervisor *sv)
 		return;
 	notify_reloading(&sv->notify);
 	sv->changing = true;
-	if (reload_read(&next, &needs, sv->conf, &sv->flags,
-		sv->roles.state)) {
+	if (reload_read(&next, &needs, sv->conf, &sv->flags, sv->roles.state)) {
 		adopt(sv, next);
 		renew(sv, needs);
 	}

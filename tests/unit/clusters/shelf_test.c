@@ -59,10 +59,10 @@ static struct shelf_item *
 take_sized(char letter, size_t size)
 {
 	char sha256[DIGEST_HEX_SIZE];
-	AUTO_STR path = path_of(letter, sha256, size);
 	struct shelf_item *item;
 	struct err e = { 0 };
 
+	mem_free(path_of(letter, sha256, size));
 	if (shelf_take(&item, shelf, sha256, (int64_t)size, &e) != ERR_OK)
 		fail_msg("%s", e.text);
 	return item;

@@ -196,7 +196,6 @@ files_are_checked_as_well(void **state)
 	AUTO_STR file = file_path(dir, "server.yaml");
 	AUTO_STR data = file_path(dir, "data");
 	struct conf_flags flags = { .file = file, .data_dir = data };
-	AUTO(conf, c) = conf(REPOSITORIES);
 	struct err e;
 
 	(void)state;
