@@ -86,8 +86,10 @@ loop_hold(struct loop *l, struct request *r, int64_t hold_ms, struct err *e)
 static enum err_code
 begin_action(struct loop *l, struct request *r, struct err *e)
 {
-	if (l->stopping || l->actions.count >= SERVICE_ACTIONS_MAX ||
-	    !watch(l, r)) {
+	if (l->stopping && !l->leaving)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "the server is ending; nothing was changed");
+	if (l->actions.count >= SERVICE_ACTIONS_MAX || !watch(l, r)) {
 		counters_add(l->service->counters, COUNTER_LIMIT_ACTIONS, 1);
 		return err_set(e, ERR_UNAVAILABLE,
 		    "too much is asked at once; nothing was changed");

@@ -14,9 +14,10 @@
 
 /* Times are on the monotonic clock. */
 struct process {
-	pid_t pid; /* 0: not running */
-	bool kept; /* is started again when it ends */
-	bool told; /* to end, or to leave */
+	pid_t pid;    /* 0: not running */
+	bool kept;    /* is started again when it ends */
+	bool told;    /* to end, or to leave */
+	bool hurried; /* to end at once, while it leaves */
 	bool serves;
 	int64_t started_ms;
 	int64_t restart_ms;
@@ -149,6 +150,7 @@ start(struct processes *p, size_t id)
 	}
 	r->pid = pid;
 	r->told = false;
+	r->hurried = false;
 	r->serves = false;
 	r->end_ms = successor ? r->started_ms + PROCESSES_READY_MS : 0;
 	log_info("process.started", "process=%s pid=%d%s", processes_name(id),
@@ -178,8 +180,10 @@ processes_serves(struct processes *p, size_t id)
 	if (!processes_is_awaited(p, id))
 		return;
 	r->serves = true;
-	if (!is_successor(p, id))
+	if (!is_successor(p, id)) {
+		r->end_ms = r->told ? r->end_ms : 0;
 		return;
+	}
 	old = &p->rows[other_place(id)];
 	log_info("process.replaced", "process=%s pid=%d by=%d",
 	    processes_name(id), (int)old->pid, (int)r->pid);
@@ -205,8 +209,21 @@ has_successor(const struct processes *p)
 	return false;
 }
 
+/* Who leaves and is waited for: clients that take their time must not hold up
+ * what an operator changes. */
+static void
+hurry(struct processes *p, size_t id)
+{
+	struct process *r = &p->rows[id];
+
+	if (r->pid == 0 || !r->told || r->hurried)
+		return;
+	tell(p, id, SIGTERM, PROCESSES_STOP_MS);
+	r->hurried = true;
+}
+
 /* One at a time: each has all that is served in memory. One that does not serve
- * yet is left to get as far, and one that still leaves the other place to end. */
+ * yet is left to get as far. */
 static void
 replace_next(struct processes *p)
 {
@@ -215,9 +232,12 @@ replace_next(struct processes *p)
 
 		if (!p->rows[now].kept)
 			now = other_place(now);
-		if (!p->replace[i] || !p->rows[now].serves ||
-		    p->rows[other_place(now)].pid != 0 || has_successor(p))
+		if (!p->replace[i] || !p->rows[now].serves || has_successor(p))
 			continue;
+		if (p->rows[other_place(now)].pid != 0) {
+			hurry(p, other_place(now));
+			continue;
+		}
 		p->replace[i] = false;
 		start(p, other_place(now));
 	}
@@ -312,7 +332,7 @@ pass_on(struct processes *p, size_t id)
 	if (r->kept && is_successor(p, other_place(id))) {
 		r->kept = false;
 		p->rows[other_place(id)].kept = true;
-		p->rows[other_place(id)].end_ms = 0;
+		/* Its deadline holds on: nobody else serves now. */
 	} else if (!r->kept && !r->told) {
 		log_error("process.not_replaced",
 		    "process=%s: its successor ended before it served; the "

@@ -124,7 +124,9 @@ on_ended(void *arg, size_t id, bool lost)
 		return;
 	if (lost)
 		counters_add(sv->roles.counters, COUNTER_RESTARTS, 1);
-	if (id < PROCESS_HTTP)
+	/* A ledger that was told to end has answered what it read, and the next
+	 * one reads the rest. */
+	if (id < PROCESS_HTTP && (lost || id != PROCESS_LEDGER))
 		tell_restarted(sv, id);
 }
 
@@ -132,12 +134,12 @@ on_ended(void *arg, size_t id, bool lost)
 
 /* Processes that were forked have copies of the old one. */
 static void
-adopt(struct supervisor *sv, struct conf *next)
+adopt(struct supervisor *sv, struct conf *next, unsigned int needs)
 {
-	roles_adopt(&sv->roles, next);
+	roles_adopt(&sv->roles, next, (needs & CONF_HTTP) != 0);
 	children_adopt(sv->children, next);
 	handover_free(sv->handover);
-	sv->handover = handover_new(next, tell_http, sv);
+	sv->handover = handover_new(next, sv->roles.generation, tell_http, sv);
 	greeting_put_address(next, sv->roles.listeners.address);
 	log_init("supervisor", (enum log_level)next->log_level);
 	conf_free(sv->reread);
@@ -175,7 +177,7 @@ reload(struct supervisor *sv)
 	notify_reloading(&sv->notify);
 	sv->changing = true;
 	if (reload_read(&next, &needs, sv->conf, &sv->flags, sv->roles.state)) {
-		adopt(sv, next);
+		adopt(sv, next, needs);
 		renew(sv, needs);
 	}
 	handover_all(sv->handover);
@@ -393,7 +395,7 @@ set_up(struct supervisor *sv, struct err *e)
 	sv->processes = processes_new(sv->roles.http_count, &owner);
 	open_channels(sv);
 	sv->children = children_new(c, sv->channels[PROCESS_PIPELINE]);
-	sv->handover = handover_new(c, tell_http, sv);
+	sv->handover = handover_new(c, sv->roles.generation, tell_http, sv);
 	return greeting_print(c, sv->roles.listeners.address, e);
 }
 
