@@ -150,6 +150,7 @@ answer_own(struct request *r)
 	add(response, "Vary", "Authorization, X-Edict-Engine");
 	if (r->closing || engine_is_opa(r))
 		add(response, "Connection", "close");
+	(void)reply_secure(r->service, response);
 	reply_with(r, 304, response);
 	MHD_destroy_response(response);
 }

@@ -104,7 +104,8 @@ send_artifact(struct request *r, const struct store_artifact *a, int fd)
 		"application/gzip") == MHD_YES &&
 	    MHD_add_response_header(response, "ETag", etag) == MHD_YES &&
 	    MHD_add_response_header(response, "Cache-Control", "no-store") ==
-		MHD_YES) {
+		MHD_YES &&
+	    reply_secure(r->service, response)) {
 		r->bytes = request_is_head(r) ? 0 : (uint64_t)a->size;
 		reply_with(r, 200, response);
 	}

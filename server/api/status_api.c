@@ -86,6 +86,7 @@ reply_done(struct request *r)
 	(void)MHD_add_response_header(response, "Cache-Control", "no-store");
 	/* The engine makes a new connection for each. */
 	(void)MHD_add_response_header(response, "Connection", "close");
+	(void)reply_secure(r->service, response);
 	reply_with(r, 204, response);
 	MHD_destroy_response(response);
 }

@@ -4,6 +4,7 @@
 
 #include "core/mem.h"
 #include "core/names.h"
+#include "server/http/reply.h"
 
 /* The prepared responses of one artifact: [1] closes the connection. */
 struct answer {
@@ -31,8 +32,8 @@ type_of(const struct catalog_entry *entry)
 }
 
 static struct MHD_Response *
-make_response(struct shelf_bytes *bytes, const struct catalog_entry *entry,
-    bool closing)
+make_response(const struct service *s, struct shelf_bytes *bytes,
+    const struct catalog_entry *entry, bool closing)
 {
 	static const char *const headers[][2] = {
 		{ "Cache-Control", "private, no-cache" },
@@ -55,6 +56,7 @@ make_response(struct shelf_bytes *bytes, const struct catalog_entry *entry,
 	good &= MHD_add_response_header(r, "ETag", entry->etag) == MHD_YES;
 	good &= MHD_add_response_header(r, "Content-Type", type_of(entry)) ==
 	    MHD_YES;
+	good &= reply_secure(s, r);
 	if (closing)
 		good &= MHD_add_response_header(r, "Connection", "close") ==
 		    MHD_YES;
@@ -115,7 +117,8 @@ loop_answer(struct loop *l, const struct catalog_entry *entry, bool closing)
 	if (a->bytes == NULL)
 		a->bytes = shelf_borrow(a->item);
 	if (a->responses[closing] == NULL)
-		a->responses[closing] = make_response(a->bytes, entry, closing);
+		a->responses[closing] =
+		    make_response(l->service, a->bytes, entry, closing);
 	return a->responses[closing];
 }
 

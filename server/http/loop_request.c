@@ -69,7 +69,7 @@ reserve_body(struct request *r)
 static void
 refuse_body(struct request *r)
 {
-	counters_add(r->service->counters, COUNTER_LIMIT_BODY_SIZE, 1);
+	loop_limit_hit(r->loop, COUNTER_LIMIT_BODY_SIZE);
 	reply_fault(r, 413, "limit", "the body is larger than %zu bytes",
 	    r->body_max);
 }
@@ -94,7 +94,7 @@ check_length(struct request *r)
 		refuse_body(r);
 	} else if (!reserve_body(r)) {
 		r->closing = true;
-		counters_add(r->service->counters, COUNTER_LIMIT_BODIES, 1);
+		loop_limit_hit(r->loop, COUNTER_LIMIT_BODIES);
 		reply_fault(r, 503, "unavailable",
 		    "too much is being sent at once; try again");
 	}

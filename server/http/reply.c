@@ -18,6 +18,14 @@ header(struct MHD_Response *response, const char *name, const char *value)
 		log_warn("reply.header", "name=%s", name);
 }
 
+bool
+reply_secure(const struct service *s, struct MHD_Response *response)
+{
+	return s->conf->tls.certificate == NULL ||
+	    MHD_add_response_header(response, "Strict-Transport-Security",
+		REPLY_SECURE) == MHD_YES;
+}
+
 void
 reply_with(struct request *r, unsigned int status,
     struct MHD_Response *response)
@@ -55,6 +63,8 @@ finish(struct request *r, unsigned int status, const char *type,
 		retry_after(response, r->retry_s);
 	if (r->closing)
 		header(response, "Connection", "close");
+	if (!reply_secure(r->service, response))
+		log_warn("reply.header", "name=Strict-Transport-Security");
 	reply_with(r, status, response);
 	MHD_destroy_response(response);
 }

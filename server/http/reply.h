@@ -9,6 +9,10 @@
 
 #include "server/http/request.h"
 
+/* Strict-Transport-Security: whoever came over TLS shall not come without it for
+ * a year. */
+#define REPLY_SECURE "max-age=31536000"
+
 /* Takes body over. */
 void reply_json(struct request *r, unsigned int status, json_t *body);
 
@@ -28,6 +32,10 @@ void reply_error(struct request *r, const struct err *e);
 /* With a response that is shared by many: the caller keeps its reference. */
 void reply_with(struct request *r, unsigned int status,
     struct MHD_Response *response);
+
+/* What goes with every response over TLS: before it is queued, or shared. False:
+ * no memory. */
+bool reply_secure(const struct service *s, struct MHD_Response *response);
 
 /* Either of a view: takes body over when code is ERR_OK. */
 void reply_view(struct request *r, enum err_code code, json_t *body,

@@ -23,7 +23,6 @@ enum {
 	SERVICE_BODY_MAX = 64 * 1024,
 	SERVICE_BODY_DROPPED = 1 << 20, /* what more is read, unused */
 	SERVICE_IDLE_S = 10,            /* a connection without any traffic */
-	SERVICE_REQUEST_MS = 15000,     /* from connecting to a whole request */
 	SERVICE_DRAIN_MS = 3000,        /* for open requests at the end */
 	SERVICE_LEAVE_MS = 60000,       /* the same, with a successor there */
 	SERVICE_SILENT_MS = 10000, /* after its restart, unless it is heard */
