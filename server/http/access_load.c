@@ -186,10 +186,11 @@ take_text(struct access **out, const struct access *old, const struct conf *c,
     const struct message *m, struct err *e)
 {
 	AUTO_BUF text = { 0 };
-	json_int_t i, at_ms;
+	json_int_t i, at_ms, generation;
 
-	if (json_unpack(m->payload, "{s:s,s:I,s:I!}", "what", &(char *){ NULL },
-		"issuer", &i, "at_ms", &at_ms) != 0 ||
+	if (json_unpack(m->payload, "{s:s,s:I,s:I,s:I!}", "what",
+		&(char *){ NULL }, "issuer", &i, "at_ms", &at_ms, "generation",
+		&generation) != 0 ||
 	    i < 0 || (size_t)i >= old->count || m->fd_count != 1)
 		return err_set(e, ERR_INVALID, "keys: no such issuer");
 	buf_init(&text, JWKS_SIZE_MAX);

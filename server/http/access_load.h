@@ -14,8 +14,9 @@
 enum err_code access_load(struct access **out, const struct conf *c,
     struct err *e) MUST_CHECK;
 
-/* A SUPERVISOR_HANDOVER, borrowed. *out has a reference, or is NULL when nothing
- * changed. What cannot be used is logged, and all stays as it is. */
+/* A SUPERVISOR_HANDOVER of c's own generation, borrowed. *out has a reference, or
+ * is NULL when nothing changed. What cannot be used is logged, and all stays as
+ * it is. */
 void access_take(struct access **out, const struct access *old,
     const struct conf *c, const struct message *m);
 

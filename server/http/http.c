@@ -56,6 +56,7 @@ struct http {
 	int signals;
 	struct shelf_figures shelf_told; /* as counted */
 	struct material tls; /* as at the start, which the loops began with */
+	bool outdated;       /* told: what is handed over is not for it */
 };
 
 static const uint32_t ledger_kinds[] = { LEDGER_CHANGED, 0 };
@@ -197,12 +198,33 @@ forget_questions(struct http *h, int64_t silent_ms)
 		(void)loop_deliver(h->loops[i], NULL);
 }
 
+/* Issuers are known by their place in the configuration, certificates by a map
+ * that is in it: what is meant for another one would be taken for the wrong
+ * thing. It happens while a successor is awaited. */
+static bool
+is_for_another(struct http *h, const struct message *m)
+{
+	const json_t *number = json_object_get(m->payload, "generation");
+
+	if (json_integer_value(number) == h->setup->generation)
+		return false;
+	if (!h->outdated)
+		log_info("credentials.not_taken",
+		    "reason=\"they are for another configuration, which a "
+		    "successor of this process takes\"");
+	h->outdated = true;
+	return true;
+}
+
 static void
 take_access(struct http *h, const struct message *m)
 {
-	struct access *old = access_get(&h->service.access);
+	struct access *old;
 	struct access *next;
 
+	if (is_for_another(h, m))
+		return;
+	old = access_get(&h->service.access);
 	access_take(&next, old, h->service.conf, m);
 	access_unref(old);
 	if (next == NULL)

@@ -17,6 +17,7 @@
 
 struct http_setup {
 	const struct conf *conf;
+	int64_t generation;   /* of conf: what is handed over says the same */
 	size_t place;         /* where it counts for itself (counters.h) */
 	size_t processes;     /* of http; 0 is 1 */
 	bool successor;       /* another serves still, until this one does */

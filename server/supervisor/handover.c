@@ -11,6 +11,7 @@
 
 struct handover {
 	const struct conf *conf;
+	int64_t generation;
 	handover_fn *send;
 	void *arg;
 	char *tls;       /* material_sight when last handed over */
@@ -19,11 +20,13 @@ struct handover {
 };
 
 struct handover *
-handover_new(const struct conf *c, handover_fn *send, void *arg)
+handover_new(const struct conf *c, int64_t generation, handover_fn *send,
+    void *arg)
 {
 	struct handover *h = mem_zalloc(sizeof *h);
 
 	h->conf = c;
+	h->generation = generation;
 	h->send = send;
 	h->arg = arg;
 	h->tls = material_sight(c);
@@ -66,8 +69,11 @@ static enum err_code
 hand(struct handover *h, json_t *payload, const int *fds, size_t count,
     struct err *e)
 {
-	enum err_code code = h->send(h->arg, payload, fds, count, e);
+	enum err_code code;
 
+	(void)json_object_set_new(payload, "generation",
+	    json_integer((json_int_t)h->generation));
+	code = h->send(h->arg, payload, fds, count, e);
 	json_decref(payload);
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);

@@ -22,9 +22,11 @@ struct handover;
 typedef enum err_code handover_fn(void *arg, const json_t *payload,
     const int *fds, size_t count, struct err *e);
 
-/* Call before http is started, which reads the files by itself then. */
-struct handover *handover_new(const struct conf *c, handover_fn *send,
-    void *arg);
+/* Call before http is started, which reads the files by itself then. All that is
+ * handed over says of which generation c is (roles.h): issuers are known by their
+ * place in it, so that a process which has another c has to refuse it. */
+struct handover *handover_new(const struct conf *c, int64_t generation,
+    handover_fn *send, void *arg);
 void handover_free(struct handover *h);
 AUTO_FREE(handover)
 

@@ -94,6 +94,7 @@ run_http(struct roles *r, size_t id, bool successor)
 	size_t first = place_of(id) / 2 * r->threads;
 	struct http_setup setup = {
 		.conf = r->conf,
+		.generation = r->generation,
 		.place = place_of(id),
 		.processes = r->http_count,
 		.successor = successor,
@@ -250,13 +251,15 @@ make_counters(const struct conf *c)
 }
 
 void
-roles_adopt(struct roles *r, const struct conf *c)
+roles_adopt(struct roles *r, const struct conf *c, bool renews_http)
 {
 	const char **names = repository_names(c);
 
 	counters_rename(r->counters, names, c->repositories.count);
 	mem_free(names);
 	r->conf = c;
+	if (renews_http)
+		r->generation++;
 }
 
 /* Those that were handed over, else our own. */
@@ -276,6 +279,7 @@ roles_open(struct roles *r, const struct conf *c, struct err *e)
 {
 	*r = (struct roles){
 		.conf = c,
+		.generation = 1,
 		.http_count = (size_t)c->http.processes,
 		.threads = (size_t)c->http.threads,
 		.lead = -1,

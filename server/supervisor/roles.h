@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "clusters/counters.h"
 #include "clusters/engines.h"
@@ -36,6 +37,7 @@ enum { ROLES_OWN = 4 };
 
 struct roles {
 	const struct conf *conf; /* what the next to be started gets */
+	int64_t generation;      /* of conf, as far as http sees it; from 1 */
 	size_t http_count;       /* processes, with their sockets */
 	size_t threads;          /* of each */
 	struct listeners listeners;
@@ -57,8 +59,9 @@ void roles_close(struct roles *r);
  * http. */
 int roles_end(const struct roles *r, size_t id);
 
-/* What is started from now on gets this one. */
-void roles_adopt(struct roles *r, const struct conf *c);
+/* What is started from now on gets this one; another generation of it when http
+ * has to begin anew for it. */
+void roles_adopt(struct roles *r, const struct conf *c, bool renews_http);
 
 /* What a process that had this place before did not read goes. */
 void roles_starting(struct roles *r, size_t id);

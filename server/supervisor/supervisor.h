@@ -42,8 +42,9 @@ enum supervisor_kind {
 	/* To http and pipeline: {"process"}: its replies will not come. */
 	SUPERVISOR_RESTARTED = 320,
 	/* To http, with a descriptor for each part or one for the keys:
-	 * {"what":"tls","parts":["certificate",…]} or
-	 * {"what":"keys","issuer":0,"at_ms"} (server/supervisor/handover.h) */
+	 * {"what":"tls","parts":["certificate",…],"generation"} or
+	 * {"what":"keys","issuer":0,"at_ms","generation"}
+	 * (server/supervisor/handover.h) */
 	SUPERVISOR_HANDOVER = 321,
 };
 
