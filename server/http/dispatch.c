@@ -175,8 +175,10 @@ admit(struct request *r, enum route_right right)
 		return false;
 	who = identify(r, &why);
 	loop_tried(r->loop, r, who);
-	if (who == AUTH_NONE && anonymous_may(r, right))
+	if (who == AUTH_NONE && anonymous_may(r, right)) {
+		loop_needs_none(r->loop, r);
 		return true;
+	}
 	/* What was asked with a good credential is answered, even if it was
 	 * to revoke that. */
 	if (who != AUTH_KNOWN && r->waited && r->asked)

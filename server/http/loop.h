@@ -70,6 +70,9 @@ struct MHD_Response *loop_answer(struct loop *l,
 bool loop_may_try(struct loop *l, struct request *r);
 void loop_tried(struct loop *l, struct request *r, enum auth_result who);
 bool loop_may_ask(struct loop *l, struct request *r);
+/* It was let in without a credential, because it needs none: as good as one that
+ * showed a good one. */
+void loop_needs_none(struct loop *l, struct request *r);
 
 /* What was refused because of a limit: counted, and logged now and then. */
 void loop_limit_hit(struct loop *l, enum counter which);

@@ -91,6 +91,12 @@ loop_tried(struct loop *l, struct request *r, enum auth_result who)
 	}
 }
 
+void
+loop_needs_none(struct loop *l, struct request *r)
+{
+	loop_peer_known(l, r->peer);
+}
+
 bool
 loop_may_ask(struct loop *l, struct request *r)
 {

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "server/http/loop_state.h"
+#include "server/http/reply.h"
 
 enum {
 	PEER_SPARE_MAX = 32,   /* places that the library never sees taken */
@@ -141,8 +142,11 @@ say(struct peer *p, const char *status, const char *code, const char *message)
 	len = snprintf(text, sizeof text,
 	    "HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
 	    "Content-Length: %d\r\nCache-Control: no-store\r\n"
-	    "Retry-After: 5\r\nConnection: close\r\n\r\n%s",
-	    status, len, body);
+	    "Retry-After: 5\r\n%sConnection: close\r\n\r\n%s",
+	    status, len,
+	    session != NULL ? "Strict-Transport-Security: " REPLY_SECURE "\r\n"
+			    : "",
+	    body);
 	assert(len > 0 && (size_t)len < sizeof text);
 	/* As much as goes at once: nobody waits for such a client. */
 	if (session != NULL)
@@ -253,6 +257,19 @@ least_wanted(const struct loop *l, const struct peer *but)
 	return NULL;
 }
 
+/* Of an address: who came first of those whose request is not there yet. What is
+ * held or being answered goes on; p has just come, so there is one. */
+static struct peer *
+stranger_to_go(struct peer *p)
+{
+	struct peer *q;
+
+	TAILQ_FOREACH (q, &p->row->peers, row_link)
+		if (q->stage == STAGE_HEADERS || q->stage == STAGE_BODY)
+			return q;
+	return p;
+}
+
 static void
 keep_room(struct loop *l, struct peer *p)
 {
@@ -260,7 +277,7 @@ keep_room(struct loop *l, struct peer *p)
 	struct peer *out;
 
 	if (p->row != NULL && most > 0 && p->row->strangers > (size_t)most) {
-		out = TAILQ_FIRST(&p->row->peers);
+		out = stranger_to_go(p);
 		loop_limit_hit(l, COUNTER_LIMIT_ADDRESS);
 		loop_peer_known(l, out); /* it is not counted any more */
 		loop_peer_end(l, out, "429 Too Many Requests", "limit",

@@ -64,7 +64,7 @@ struct peer {
 	TAILQ_ENTRY(peer) row_link;
 	struct limits_row *row; /* its address; NULL: no room in the table */
 	enum stage stage;
-	bool known;   /* showed a good credential; not in row's list */
+	bool known;   /* loop_peer_known; not in row's list */
 	bool ending;  /* shut down */
 	bool lingers; /* what it was told should reach it */
 	bool used;    /* had a request */
@@ -140,7 +140,7 @@ void loop_expire_peers(struct loop *l, int64_t now);
 /* Tells its client why, when it can hear (status NULL: nothing), and ends it. */
 void loop_peer_end(struct loop *l, struct peer *p, const char *status,
     const char *code, const char *message);
-/* It showed a good credential. */
+/* It showed a good credential, or needs none. */
 void loop_peer_known(struct loop *l, struct peer *p);
 /* Counted; logged now and then. */
 void loop_limit_hit(struct loop *l, enum counter which);
