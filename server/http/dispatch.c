@@ -116,6 +116,18 @@ identify(struct request *r, struct err *why)
 	return who;
 }
 
+/* False: too many of its address were wrong, so this one is not looked at, and
+ * loop_refuse_try is to say so. */
+static bool
+try_credential(struct request *r, enum auth_result *who, struct err *why)
+{
+	if (!loop_may_try(r->loop, r))
+		return false;
+	*who = identify(r, why);
+	loop_tried(r->loop, r, *who);
+	return true;
+}
+
 static bool
 anonymous_may(const struct request *r, enum route_right right)
 {
@@ -171,10 +183,10 @@ admit(struct request *r, enum route_right right)
 		    "the server has not read its database yet");
 		return false;
 	}
-	if (!loop_may_try(r->loop, r))
+	if (!try_credential(r, &who, &why)) {
+		loop_refuse_try(r->loop, r);
 		return false;
-	who = identify(r, &why);
-	loop_tried(r->loop, r, who);
+	}
 	if (who == AUTH_NONE && anonymous_may(r, right)) {
 		loop_needs_none(r->loop, r);
 		return true;
@@ -274,7 +286,11 @@ dispatch_body_max(struct request *r)
 	    route_find(&match, routes, r->method, r->url) != ROUTE_FOUND ||
 	    match.route->right != ROUTE_ENGINE)
 		return SERVICE_BODY_MAX;
-	who = identify(r, &why);
+	if (!try_credential(r, &who, &why)) {
+		r->closing = true;
+		loop_refuse_try(r->loop, r);
+		return SERVICE_BODY_MAX;
+	}
 	r->token = NULL;
 	if (who == AUTH_KNOWN ||
 	    (who == AUTH_NONE && anonymous_may(r, match.route->right)))

@@ -11,7 +11,8 @@ struct request;
  * what its credential may do is looked at again. */
 void dispatch(struct request *r);
 
-/* How large the body of a request may be, whose headers have come. */
+/* How large the body of a request may be, whose headers have come; or a reply is
+ * queued. */
 size_t dispatch_body_max(struct request *r);
 
 #endif

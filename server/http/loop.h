@@ -65,10 +65,13 @@ struct MHD_Response *loop_answer(struct loop *l,
     const struct catalog_entry *entry, bool closing);
 
 /* May this request's credential be looked at (http.limits.failures_rate)? Then
- * say how that went: r->token is whose it is. And may this operator ask once
- * more (http.limits.api_rate)? False: the reply, a 429, is on its way. */
+ * say how that went: r->token is whose it is; a request's counts once. If not,
+ * the reply is a 429. */
 bool loop_may_try(struct loop *l, struct request *r);
 void loop_tried(struct loop *l, struct request *r, enum auth_result who);
+void loop_refuse_try(struct loop *l, struct request *r);
+/* May this operator ask once more (http.limits.api_rate)? False: the reply, a
+ * 429, is on its way. */
 bool loop_may_ask(struct loop *l, struct request *r);
 /* It was let in without a credential, because it needs none: as good as one that
  * showed a good one. */

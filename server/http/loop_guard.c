@@ -63,10 +63,16 @@ loop_may_try(struct loop *l, struct request *r)
 	header = request_header(r, "Authorization");
 	if (wait_s == 0 || header == NULL || tag_of(l, header, &slot) == *slot)
 		return true;
-	refuse(l, r, COUNTER_LIMIT_FAILURES, wait_s,
+	r->retry_s = wait_s;
+	return false;
+}
+
+void
+loop_refuse_try(struct loop *l, struct request *r)
+{
+	refuse(l, r, COUNTER_LIMIT_FAILURES, r->retry_s,
 	    "too many credentials that are not valid came from this address "
 	    "(http.limits.failures_rate)");
-	return false;
 }
 
 void
@@ -77,9 +83,11 @@ loop_tried(struct loop *l, struct request *r, enum auth_result who)
 	const char *header;
 	uint64_t *slot;
 
-	if (who == AUTH_WRONG && row != NULL && c->failures_rate > 0)
+	if (who == AUTH_WRONG && !r->tried && row != NULL &&
+	    c->failures_rate > 0)
 		limits_take(&row->bucket, c->failures_rate, c->failures_burst,
 		    l->now_ms);
+	r->tried = true;
 	if (who != AUTH_KNOWN || r->peer->known)
 		return;
 	loop_peer_known(l, r->peer);

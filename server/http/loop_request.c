@@ -89,6 +89,8 @@ check_length(struct request *r)
 	if (!comes || length <= SERVICE_BODY_MAX)
 		return;
 	r->body_max = dispatch_body_max(r);
+	if (r->queued)
+		return;
 	if (text != NULL && length > r->body_max) {
 		r->closing = true;
 		refuse_body(r);

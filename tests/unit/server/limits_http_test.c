@@ -94,11 +94,66 @@ leaves_who_needs_no_credential(void **state)
 	stop(&s);
 }
 
+/* ---- credentials that are wrong ---- */
+
+/* One a second, of which the first may come at once. */
+static void
+open_strict(struct site *s)
+{
+	site_open(s, 1);
+	site_assign(s, "default", "main", "one", 3);
+	s->conf.http.limits.failures_rate = 1;
+	s->conf.http.limits.failures_burst = 1;
+}
+
+/* What it gets who shows what is wrong, with headers, until that is a 429: all
+ * before is a status of its own. */
+static void
+be_refused(const struct site *s, const char *method, const char *path,
+    const char *headers, int before)
+{
+	int64_t deadline = clock_mono_ms() + SITE_PATIENCE_MS;
+	struct wire_reply r = { 0 };
+	char value[256];
+
+	while (r.status != 429) {
+		wire_reply_clear(&r);
+		if (clock_mono_ms() > deadline)
+			fail_msg("%s %s: never 429", method, path);
+		site_ask(s, method, "wrong", path, headers, NULL, &r);
+		if (r.status != 429)
+			assert_int_equal(r.status, before);
+	}
+	assert_non_null(strstr(r.body, "http.limits.failures_rate"));
+	assert_non_null(wire_header(&r, "Retry-After", value));
+	wire_reply_clear(&r);
+}
+
+/* Whose body is large is known before it comes. */
+static void
+limits_whoever_would_send_much(void **state)
+{
+	struct site s;
+	struct wire_reply r;
+
+	(void)state;
+	open_strict(&s);
+	site_start(&s);
+	be_refused(&s, "POST", "/status", "Content-Length: 70000\r\n", 413);
+	/* No wrong ones are looked at elsewhere because of it, either. */
+	be_refused(&s, "GET", "/bundles/main", "", 401);
+	site_get(&s, NULL, "/healthz", &r);
+	assert_int_equal(r.status, 200);
+	wire_reply_clear(&r);
+	stop(&s);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(leaves_who_needs_no_credential),
+		cmocka_unit_test(limits_whoever_would_send_much),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
