@@ -264,7 +264,7 @@ stranger_to_go(struct peer *p)
 {
 	struct peer *q;
 
-	TAILQ_FOREACH (q, &p->row->peers, row_link)
+	TAILQ_FOREACH(q, &p->row->peers, row_link)
 		if (q->stage == STAGE_HEADERS || q->stage == STAGE_BODY)
 			return q;
 	return p;
