@@ -29,8 +29,9 @@ struct processes {
 	struct processes_owner owner;
 	size_t count;
 	struct process rows[PROCESSES_MAX];
-	bool replace[PROCESSES_HTTP_MAX]; /* wanted */
-	bool renew[PROCESS_HTTP];         /* the same */
+	bool replace[PROCESSES_HTTP_MAX];       /* wanted */
+	int64_t replace_ms[PROCESSES_HTTP_MAX]; /* not before */
+	bool renew[PROCESS_HTTP];               /* the same */
 	bool stopping;
 	int64_t stop_ms; /* when patience ends */
 };
@@ -196,8 +197,10 @@ processes_serves(struct processes *p, size_t id)
 void
 processes_replace_http(struct processes *p)
 {
-	for (size_t i = 0; PROCESS_HTTP + 2 * i < p->count; i++)
+	for (size_t i = 0; PROCESS_HTTP + 2 * i < p->count; i++) {
 		p->replace[i] = true;
+		p->replace_ms[i] = 0;
+	}
 }
 
 static bool
@@ -225,14 +228,15 @@ hurry(struct processes *p, size_t id)
 /* One at a time: each has all that is served in memory. One that does not serve
  * yet is left to get as far. */
 static void
-replace_next(struct processes *p)
+replace_next(struct processes *p, int64_t now_ms)
 {
 	for (size_t i = 0; PROCESS_HTTP + 2 * i < p->count; i++) {
 		size_t now = PROCESS_HTTP + 2 * i;
 
 		if (!p->rows[now].kept)
 			now = other_place(now);
-		if (!p->replace[i] || !p->rows[now].serves || has_successor(p))
+		if (!p->replace[i] || !p->rows[now].serves ||
+		    has_successor(p) || p->replace_ms[i] > now_ms)
 			continue;
 		if (p->rows[other_place(now)].pid != 0) {
 			hurry(p, other_place(now));
@@ -320,8 +324,9 @@ schedule(struct process *r, int64_t now)
 	r->restart_ms = now + r->backoff_ms;
 }
 
-/* Who is about to succeed it takes its place; a successor that ended is given
- * up. */
+/* Who is about to succeed it takes its place; instead of a successor that ended,
+ * another is tried later: the old one does not have what it is to be replaced
+ * for. */
 static void
 pass_on(struct processes *p, size_t id)
 {
@@ -333,11 +338,14 @@ pass_on(struct processes *p, size_t id)
 		r->kept = false;
 		p->rows[other_place(id)].kept = true;
 		/* Its deadline holds on: nobody else serves now. */
-	} else if (!r->kept && !r->told) {
+	} else if (!r->kept && !r->serves) {
 		log_error("process.not_replaced",
 		    "process=%s: its successor ended before it served; the "
-		    "old one goes on",
-		    processes_name(id));
+		    "old one goes on as it is, and it is tried again in %d s",
+		    processes_name(id), PROCESSES_AGAIN_MS / 1000);
+		p->replace[(id - PROCESS_HTTP) / 2] = true;
+		p->replace_ms[(id - PROCESS_HTTP) / 2] =
+		    clock_mono_ms() + PROCESSES_AGAIN_MS;
 	}
 }
 
@@ -440,7 +448,7 @@ processes_tick(struct processes *p, int64_t now_ms)
 
 	if (p->stopping)
 		return stop_tick(p, now_ms);
-	replace_next(p);
+	replace_next(p, now_ms);
 	renew_next(p);
 	for (size_t id = 0; id < p->count; id++) {
 		int64_t wait = tick(p, id, now_ms);
@@ -448,5 +456,8 @@ processes_tick(struct processes *p, int64_t now_ms)
 		if (wait >= 0)
 			next = sooner(next, wait);
 	}
+	for (size_t i = 0; i < PROCESSES_HTTP_MAX; i++)
+		if (p->replace[i] && p->replace_ms[i] > now_ms)
+			next = sooner(next, p->replace_ms[i] - now_ms);
 	return next;
 }

@@ -35,6 +35,7 @@ enum {
 	PROCESSES_BACKOFF_MAX_MS = 5000,
 	/* One that ran for so long is started at once when it dies. */
 	PROCESSES_SETTLED_MS = 5000,
+	PROCESSES_AGAIN_MS = 15000, /* a successor, after one failed */
 	PROCESSES_READY_MS = 60000, /* for a successor, until it serves */
 	PROCESSES_LEAVE_MS = 90000, /* for the one that it replaces, to end */
 	PROCESSES_STOP_MS = 10000   /* for an end, of one or of all */
