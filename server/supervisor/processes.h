@@ -10,7 +10,8 @@
  * that says that it serves, the old one gets SIGUSR2: it accepts no more, has
  * those who wait ask again, answers what comes on connections it has with
  * "Connection: close", and ends when there are none. A successor that does not
- * get as far as serving is given up, and the old one goes on.
+ * get as far as serving is tried again after PROCESSES_AGAIN_MS, and the old one
+ * goes on until then.
  *
  * Belongs to the supervisor's one thread. */
 
