@@ -391,7 +391,8 @@ finish(struct http *h)
 	}
 	for (size_t i = 0; i < h->loop_count; i++)
 		loop_join(h->loops[i]);
-	if (!h->ledger_gone && h->leads)
+	/* Who led may have died without saying what it knew. */
+	if (!h->ledger_gone && take_lead(h))
 		engine_log_end(&h->engine_log);
 }
 
