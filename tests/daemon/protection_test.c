@@ -285,8 +285,8 @@ SCENARIO(what_is_malformed_is_refused)
 		"GET /healthz HTTP/1.1\r\n\r\n",
 		"GET /healthz HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
 		"POST /status HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
-		"POST /status HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
-		"chunked\r\n\r\nxyz\r\n",
+		("POST /status HTTP/1.1\r\nHost: a\r\n"
+		 "Transfer-Encoding: chunked\r\n\r\nxyz\r\n"),
 	};
 
 	serve("", "");
