@@ -127,7 +127,8 @@ enum ledger_kind {
 	LEDGER_ACKED = 225,
 
 	/* From http: as LEDGER_ALARMS, of the kinds that it sees: "rejecting",
-	 * "certificate.expiring". */
+	 * "certificate.expiring", "configuration.refused",
+	 * "configuration.failed". */
 	LEDGER_HTTP_ALARMS = 222,
 
 	/* To http and pipeline: {} . Never waits for room: who misses one

@@ -96,6 +96,8 @@ static const struct {
 } alarms[] = {
 	{ "rejecting", "healed", true },
 	{ "certificate.expiring", NULL, true },
+	{ "configuration.refused", NULL, true },
+	{ "configuration.failed", NULL, true },
 	{ "fetch.stale", "fetch.fresh", false },
 };
 

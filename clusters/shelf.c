@@ -52,7 +52,9 @@ struct shelf {
 	size_t memory_max;
 	_Atomic int64_t now_ms;
 	_Atomic uint64_t generation;
-	_Atomic size_t live; /* bytes of memory that are not released */
+	_Atomic size_t live;         /* bytes of memory that are not released */
+	void (*on_piece)(void *arg); /* or NULL; of who loads */
+	void *on_piece_arg;
 
 	pthread_mutex_t lock;     /* guards all below, and parts of the items */
 	struct shelf_item *items; /* uthash by sha256 */
@@ -82,6 +84,13 @@ shelf_free(struct shelf *s)
 	pthread_mutex_destroy(&s->lock);
 	mem_free(s->data_dir);
 	mem_free(s);
+}
+
+void
+shelf_on_piece(struct shelf *s, void (*read)(void *arg), void *arg)
+{
+	s->on_piece = read;
+	s->on_piece_arg = arg;
 }
 
 /* ---- bytes ---- */
@@ -273,8 +282,8 @@ read_piece(int fd, char *data, size_t len, const char *path, struct err *e)
 
 /* All of it into data, or (NULL) only through the digest. */
 static enum err_code
-read_through(int fd, char *data, size_t size, const char *path,
-    char digest[DIGEST_HEX_SIZE], struct err *e)
+read_through(const struct shelf *s, int fd, char *data, size_t size,
+    const char *path, char digest[DIGEST_HEX_SIZE], struct err *e)
 {
 	size_t piece = size < SHELF_PIECE ? size : SHELF_PIECE;
 	AUTO_STR spare = data == NULL ? mem_alloc(piece) : NULL;
@@ -288,6 +297,8 @@ read_through(int fd, char *data, size_t size, const char *path,
 		code = read_piece(fd, to, len, path, e);
 		if (code == ERR_OK)
 			digest_add(d, to, len);
+		if (s->on_piece != NULL)
+			s->on_piece(s->on_piece_arg);
 	}
 	digest_end(d, digest);
 	return code;
@@ -320,7 +331,7 @@ read_checked(int fd, const char *path, const struct shelf_item *item,
 	char digest[DIGEST_HEX_SIZE];
 	void *at;
 
-	TRY(read_through(fd, memory, item->size, path, digest, e));
+	TRY(read_through(item->shelf, fd, memory, item->size, path, digest, e));
 	if (strcmp(digest, item->sha256) != 0)
 		return err_set(e, ERR_CORRUPT,
 		    "%s: its SHA-256 is %s; it is not served", path, digest);

@@ -49,6 +49,9 @@ void shelf_free(struct shelf *s);
  * CORRUPT when the file is not what it is called, NOT_FOUND, LIMIT, IO. */
 enum err_code shelf_take(struct shelf_item **out, struct shelf *s,
     const char *sha256, int64_t size, struct err *e) MUST_CHECK;
+/* Called by who loads, for every piece that was read: loading takes long where
+ * there is much. NULL: nobody wants to know. */
+void shelf_on_piece(struct shelf *s, void (*read)(void *arg), void *arg);
 struct shelf_item *shelf_item_ref(struct shelf_item *item);
 void shelf_item_unref(struct shelf_item *item);
 

@@ -82,6 +82,11 @@ enum err_code channel_reply_error(struct channel *c,
 enum err_code channel_receive(struct channel *c, struct message *out,
     const uint32_t *accepts, int wait_ms, struct err *e) MUST_CHECK;
 
+/* For who does not trust the sender with more than that: takes a message off fd,
+ * and looks only at the kind that it says it is of, 0 when it is too short.
+ * False: there is none. Does not wait. */
+bool channel_take_kind(int fd, uint32_t *kind);
+
 /* If m is an error reply, its error; ERR_OK otherwise. */
 enum err_code message_error(const struct message *m, struct err *e) MUST_CHECK;
 

@@ -310,3 +310,13 @@ channel_receive(struct channel *c, struct message *out, const uint32_t *accepts,
 			    "only expired messages from %s", c->name);
 	}
 }
+
+bool
+channel_take_kind(int fd, uint32_t *kind)
+{
+	struct wire wire = { 0 };
+	ssize_t n = recv(fd, &wire, sizeof wire, MSG_DONTWAIT | MSG_TRUNC);
+
+	*kind = n >= (ssize_t)sizeof wire ? wire.kind : 0;
+	return n > 0;
+}

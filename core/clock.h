@@ -23,6 +23,15 @@ int64_t clock_steady_ms(void);
 int64_t clock_wait_end(int64_t wait_ms);
 int clock_wait_left(int64_t end);
 
+/* The shorter of two waits, of which a negative one is for ever. */
+static inline int64_t
+clock_sooner(int64_t a, int64_t b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
 /* Tests: both clocks jump by this many milliseconds from now on. */
 void clock_shift_ms(int64_t by);
 

@@ -68,6 +68,38 @@ conf_state_refused(struct conf_state *s, const char *fault)
 	put(s, &v);
 }
 
+void
+conf_state_failed(struct conf_state *s, const char *failure)
+{
+	struct conf_state_view v = s->view;
+
+	if (v.failed_ms == 0)
+		v.failed_ms = clock_now_ms();
+	(void)snprintf(v.failure, sizeof v.failure, "%s", failure);
+	put(s, &v);
+}
+
+void
+conf_state_holds(struct conf_state *s)
+{
+	struct conf_state_view v = s->view;
+
+	v.failed_ms = 0;
+	v.failure[0] = '\0';
+	put(s, &v);
+}
+
+void
+conf_state_unchanged(struct conf_state *s, const char *pending)
+{
+	struct conf_state_view v = s->view;
+
+	v.refused_ms = 0;
+	v.fault[0] = '\0';
+	(void)snprintf(v.pending, sizeof v.pending, "%s", pending);
+	put(s, &v);
+}
+
 /* Who reads in the middle of it reads again; a writer that was killed there
  * leaves nobody to read for. */
 void
@@ -82,5 +114,6 @@ conf_state_read(const struct conf_state *s, struct conf_state_view *out)
 			break;
 	}
 	out->fault[sizeof out->fault - 1] = '\0';
+	out->failure[sizeof out->failure - 1] = '\0';
 	out->pending[sizeof out->pending - 1] = '\0';
 }

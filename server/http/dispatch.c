@@ -9,6 +9,7 @@
 #include "server/api/bundles_api.h"
 #include "server/api/clusters_api.h"
 #include "server/api/commits_api.h"
+#include "server/api/configuration_api.h"
 #include "server/api/diff_api.h"
 #include "server/api/discovery_api.h"
 #include "server/api/engines_api.h"

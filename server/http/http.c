@@ -33,7 +33,8 @@
 enum {
 	HTTP_POLL_MS = 1000,   /* for who missed a LEDGER_CHANGED */
 	HTTP_REPAIR_MS = 1000, /* looks again for artifacts that are missing */
-	HTTP_SHARE_MORE = 8    /* an eighth */
+	HTTP_SHARE_MORE = 8,   /* an eighth */
+	HTTP_GETS_ON_MS = 1000 /* told so often, until it serves */
 };
 
 /* The process, as its first thread has it. */
@@ -57,6 +58,7 @@ struct http {
 	struct shelf_figures shelf_told; /* as counted */
 	struct material tls; /* as at the start, which the loops began with */
 	bool outdated;       /* told: what is handed over is not for it */
+	int64_t told_ms;     /* that it gets on */
 };
 
 static const uint32_t ledger_kinds[] = { LEDGER_CHANGED, 0 };
@@ -531,6 +533,23 @@ check_worthy(struct http *h, struct err *e)
 	return ERR_OK;
 }
 
+/* All that is assigned is read and checked before any of it is served: where
+ * there is much of it, whoever waits for us is told that it goes on. */
+static void
+tell_progress(void *arg)
+{
+	struct http *h = arg;
+	int64_t now = clock_mono_ms();
+	struct err e;
+
+	if (now < h->told_ms + HTTP_GETS_ON_MS)
+		return;
+	h->told_ms = now;
+	if (channel_send(h->supervisor, SUPERVISOR_GETS_ON, 0, 0, NULL, NULL, 0,
+		0, &e) != ERR_OK)
+		log_debug("http.gets_on", "untold: error=\"%s\"", e.text);
+}
+
 static void
 tell_serving(struct http *h)
 {
@@ -562,7 +581,9 @@ prepare(struct http *h, struct err *e)
 	TRY(study_new(&h->service.study, e));
 	TRY(access_log_new(&h->service.access_log,
 	    h->setup->conf->http.access_log.sample, h->service.counters, e));
+	shelf_on_piece(h->service.shelf, tell_progress, h);
 	refresh(h);
+	shelf_on_piece(h->service.shelf, NULL, NULL);
 	tick_shelf(h);
 	restore_engines(h);
 	return h->setup->successor ? check_worthy(h, e) : ERR_OK;

@@ -83,6 +83,41 @@ find_expiring(struct service *s)
 	return all;
 }
 
+/* ---- the configuration ---- */
+
+/* Why is for those who may see it (edict status). */
+static json_t *
+about_configuration(int64_t since_ms)
+{
+	char text[CLOCK_TEXT_SIZE];
+	json_t *all = json_object();
+
+	if (since_ms == 0)
+		return all;
+	clock_text(text, since_ms);
+	json_object_set_new(all, "server.yaml",
+	    json_pack("{s:s}", "since", text));
+	return all;
+}
+
+static json_t *
+find_refused(struct service *s)
+{
+	struct conf_state_view v;
+
+	service_conf_state(s, &v);
+	return about_configuration(v.refused_ms);
+}
+
+static json_t *
+find_failed(struct service *s)
+{
+	struct conf_state_view v;
+
+	service_conf_state(s, &v);
+	return about_configuration(v.failed_ms);
+}
+
 static bool
 is_always_due(const struct lookout *l, const char *told)
 {
@@ -100,6 +135,8 @@ static const struct {
 } looks[] = {
 	{ "rejecting", may_reject, find_rejecting },
 	{ "certificate.expiring", is_always_due, find_expiring },
+	{ "configuration.refused", is_always_due, find_refused },
+	{ "configuration.failed", is_always_due, find_failed },
 };
 _Static_assert(sizeof looks / sizeof *looks <= LOOKOUT_KINDS, "room");
 

@@ -2,7 +2,8 @@
 #define SERVER_HTTP_LOOKOUT_H
 
 /* What http sees going wrong and somebody outside is told of: engines that
- * reject what is assigned, certificates that run out (clusters/store_outbox.h
+ * reject what is assigned, certificates that run out, a server.yaml that is
+ * refused or does not hold (clusters/store_outbox.h
  * has the alarms, the ledger knows which are news). In the control thread of
  * http; nothing that is served waits for it. */
 
@@ -12,7 +13,7 @@
 enum {
 	LOOKOUT_MS = 2000,        /* between two looks */
 	LOOKOUT_RETRY_MS = 30000, /* after one could not be told */
-	LOOKOUT_KINDS = 2
+	LOOKOUT_KINDS = 4
 };
 #define LOOKOUT_EXPIRY_MS (INT64_C(14) * 24 * 3600 * 1000)
 

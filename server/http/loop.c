@@ -146,12 +146,6 @@ take_messages(struct loop *l)
 
 /* ---- the loop ---- */
 
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-	return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
 static int
 next_event_ms(struct loop *l)
 {
@@ -161,14 +155,14 @@ next_event_ms(struct loop *l)
 
 	if (MHD_get_timeout(l->daemon, &library) == MHD_YES)
 		ms = library < 60000 ? (int64_t)library : 60000;
-	ms = sooner(ms, waiters_next(&l->polls, now));
-	ms = sooner(ms, waiters_next(&l->actions, now));
-	ms = sooner(ms, loop_peers_next(l, now));
-	ms = sooner(ms, loop_linger_next(l, now));
+	ms = clock_sooner(ms, waiters_next(&l->polls, now));
+	ms = clock_sooner(ms, waiters_next(&l->actions, now));
+	ms = clock_sooner(ms, loop_peers_next(l, now));
+	ms = clock_sooner(ms, loop_linger_next(l, now));
 	if (l->again)
 		ms = 0;
 	if (l->stopping)
-		ms = sooner(ms, WAITERS_BATCH_MS);
+		ms = clock_sooner(ms, WAITERS_BATCH_MS);
 	return ms < 60000 ? (int)ms : 60000;
 }
 

@@ -97,6 +97,8 @@
 	    NULL, "audit.sign")                                               \
 	X(alarms, "GET", "/v1/alarms", WHOLE_VIEWER, events_api_alarms,       \
 	    "limit next", NULL)                                               \
+	X(configuration, "GET", "/v1/configuration", WHOLE_VIEWER,            \
+	    configuration_api_get, NULL, NULL)                                \
 	X(events, "GET", "/v1/events", WHOLE_VIEWER, events_api_stream,       \
 	    "after", NULL)                                                    \
 	X(targets, "GET", "/v1/events/targets", WHOLE_VIEWER,                 \

@@ -97,15 +97,27 @@ service_reasons(struct service *s)
 	return list;
 }
 
+void
+service_conf_state(const struct service *s, struct conf_state_view *out)
+{
+	if (s->state != NULL)
+		conf_state_read(s->state, out);
+	else
+		*out = (struct conf_state_view){ .loaded_ms = s->started_ms };
+}
+
 /* Everybody may read this: why it was refused is in the log, and in the status
  * for those who may see it. */
 static void
-warn_of_configuration(json_t *list, const struct conf_state *state)
+warn_of_configuration(json_t *list, const struct service *s)
 {
-	struct conf_state_view v = { 0 };
+	struct conf_state_view v;
 
-	if (state != NULL)
-		conf_state_read(state, &v);
+	service_conf_state(s, &v);
+	if (v.failed_ms != 0)
+		reason(list,
+		    "the configuration was changed and cannot be served with: "
+		    "what was read before holds");
 	if (v.refused_ms != 0)
 		reason(list,
 		    "the configuration was changed and is refused: what was "
@@ -126,6 +138,6 @@ service_warnings(struct service *s)
 
 	if (reserve_check(s->conf->data_dir, RESERVE_COMMITS, &why) != ERR_OK)
 		reason(list, why.text);
-	warn_of_configuration(list, s->state);
+	warn_of_configuration(list, s);
 	return list;
 }

@@ -82,4 +82,7 @@ json_t *service_reasons(struct service *s);
 /* What is wrong and does not keep it from serving: as service_reasons. */
 json_t *service_warnings(struct service *s);
 
+/* How the last reading of server.yaml went. */
+void service_conf_state(const struct service *s, struct conf_state_view *out);
+
 #endif

@@ -134,6 +134,12 @@ static const struct {
 	{ "certificate.expiring",
 	    "*Expiring:* the certificate {certificate} is good until "
 	    "{expires}" },
+	{ "configuration.refused",
+	    "*Refused:* {subject} was changed and is not good; what was read "
+	    "before holds" },
+	{ "configuration.failed",
+	    "*Not in force:* {subject} was changed, and http cannot serve with "
+	    "it; what was read before holds" },
 };
 
 static const json_t *

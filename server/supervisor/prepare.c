@@ -1,11 +1,14 @@
 #include "server/supervisor/prepare.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +20,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "server/conf/conf_change.h"
 #include "server/supervisor/prepare_check.h"
 #include "signing/key.h"
 
@@ -297,6 +301,7 @@ without_room(const char *data_dir, enum err_code code, const struct err *e)
 static enum err_code
 prepare_all(const struct conf *c, struct err *e)
 {
+	TRY(prepare_check_sandbox(c, e));
 	make_room(c->data_dir);
 	TRY(check_tls_key(c, e));
 	TRY(make_folders(c, e));
@@ -315,75 +320,164 @@ prepare_more(const struct conf *c, struct err *e)
 	return prepare_keys(c, e);
 }
 
-typedef enum err_code prepare_work(const struct conf *c, struct err *e);
+/* ---- in a child ---- */
 
-/* The child tells its error through the pipe: nothing means all is well. */
+/* What it does; now and next are for another configuration. */
+struct work {
+	enum err_code (*run)(const struct work *w, struct err *e);
+	const struct conf *now;
+	struct conf *next;
+	const struct conf *conf;
+	bool more;
+	unsigned int limit_s; /* killed if it takes longer; 0: never */
+};
+
+static enum err_code
+run_all(const struct work *w, struct err *e)
+{
+	return prepare_all(w->conf, e);
+}
+
+static enum err_code
+run_check(const struct work *w, struct err *e)
+{
+	return prepare_check(w->conf, e);
+}
+
+/* It is the child's own copy that becomes another. */
+static enum err_code
+run_next(const struct work *w, struct err *e)
+{
+	TRY(prepare_check(w->conf, e));
+	conf_change_keep(w->now, w->next);
+	if (!w->more)
+		return ERR_OK;
+	(void)alarm(w->limit_s);
+	return prepare_more(w->conf, e);
+}
+
+/* It tells its error through the pipe: nothing means all is well. */
 static void
-prepare_main(const struct conf *c, prepare_work *work, int fd)
+child_main(const struct work *w, int fd, pid_t parent)
 {
 	struct err e = { 0 };
 	enum err_code code;
 
-	log_init("prepare", (enum log_level)c->log_level);
-	code = work(c, &e);
+	(void)prctl(PR_SET_NAME, "edict prepare");
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	(void)alarm(w->limit_s);
+	log_init("prepare", (enum log_level)w->conf->log_level);
+	code = w->run(w, &e);
 	if (code != ERR_OK && write(fd, e.text, strlen(e.text)) < 0)
 		_exit(2);
 	_exit(code == ERR_OK ? 0 : 1);
 }
 
-/* limit_s: killed if it takes longer; 0: never. */
-static enum err_code
-in_child(const struct conf *c, prepare_work *work, unsigned int limit_s,
-    struct err *e)
-{
-	AUTO_BUF text = { 0 };
-	int fds[2];
-	int status = 0;
-	pid_t pid;
-	enum err_code code;
+static_assert((int)ERR_TEXT_MAX <= PIPE_BUF, "an error fits into the pipe");
 
-	buf_init(&text, ERR_TEXT_MAX);
+static enum err_code
+begin(struct prepare_child *out, const struct work *w, struct err *e)
+{
+	pid_t parent = getpid();
+	int fds[2];
+	pid_t pid;
+
 	if (pipe2(fds, O_CLOEXEC) != 0)
 		return err_errno(e, "pipe");
 	pid = fork();
-	if (pid == 0) {
-		(void)alarm(limit_s);
-		prepare_main(c, work, fds[1]);
-	}
+	if (pid == 0)
+		child_main(w, fds[1], parent);
+	if (pid < 0)
+		(void)err_errno(e, "fork");
 	close(fds[1]);
 	if (pid < 0) {
 		close(fds[0]);
-		return err_errno(e, "fork");
+		return e->code;
 	}
-	code = file_read_fd(&text, fds[0], "prepare", e);
-	close(fds[0]);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	*out = (struct prepare_child){ .pid = pid, .fd = fds[0] };
+	return ERR_OK;
+}
+
+enum err_code
+prepare_end(struct prepare_child *p, int status, struct err *e)
+{
+	AUTO_BUF text = { 0 };
+	enum err_code code;
+
+	buf_init(&text, ERR_TEXT_MAX);
+	code = file_read_fd(&text, p->fd, "prepare", e);
+	close(p->fd);
+	*p = (struct prepare_child){ .fd = -1 };
 	if (code != ERR_OK)
 		return code;
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
 		return err_set(e, ERR_TIMEOUT,
-		    "reading the files took more than %u s", limit_s);
+		    "reading the files took more than %d s",
+		    (int)PREPARE_CHECK_S);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return err_set(e, ERR_IO, "%s",
 		    text.len > 0 ? text.data : "setting up data_dir failed");
 	return ERR_OK;
 }
 
+static int
+reap(pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+static enum err_code
+in_child(const struct work *w, struct err *e)
+{
+	struct prepare_child p;
+
+	TRY(begin(&p, w, e));
+	return prepare_end(&p, reap(p.pid), e);
+}
+
 enum err_code
 prepare_data(const struct conf *c, struct err *e)
 {
-	return in_child(c, prepare_all, 0, e);
+	return in_child(&(struct work){ .run = run_all, .conf = c }, e);
 }
 
 enum err_code
 prepare_try(const struct conf *c, struct err *e)
 {
-	return in_child(c, prepare_check, PREPARE_CHECK_S, e);
+	return in_child(&(struct work){ .run = run_check,
+			    .conf = c,
+			    .limit_s = PREPARE_CHECK_S },
+	    e);
 }
 
 enum err_code
-prepare_again(const struct conf *c, struct err *e)
+prepare_begin(struct prepare_child *out, const struct conf *now,
+    struct conf *next, bool more, struct err *e)
 {
-	return in_child(c, prepare_more, PREPARE_CHECK_S, e);
+	return begin(out,
+	    &(struct work){ .run = run_next,
+		.now = now,
+		.next = next,
+		.conf = next,
+		.more = more,
+		.limit_s = PREPARE_CHECK_S },
+	    e);
+}
+
+void
+prepare_stop(struct prepare_child *p)
+{
+	if (p->pid != 0) {
+		(void)kill(p->pid, SIGKILL);
+		(void)reap(p->pid);
+	}
+	if (p->fd >= 0)
+		close(p->fd);
+	*p = (struct prepare_child){ .fd = -1 };
 }

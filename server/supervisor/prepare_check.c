@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/confine.h"
 #include "core/file.h"
 #include "core/mem.h"
 #include "server/http/access_load.h"
@@ -138,8 +139,18 @@ check_signing(const struct conf *c, struct err *e)
 }
 
 enum err_code
+prepare_check_sandbox(const struct conf *c, struct err *e)
+{
+	if (c->gate.sandbox != SANDBOX_BEST_EFFORT &&
+	    confine_floor(e) != ERR_OK)
+		return err_add(e, "gate.sandbox");
+	return ERR_OK;
+}
+
+enum err_code
 prepare_check(const struct conf *c, struct err *e)
 {
+	TRY(prepare_check_sandbox(c, e));
 	TRY(check_tls(c, e));
 	TRY(check_jwt(c, e));
 	TRY(check_repositories(c, e));

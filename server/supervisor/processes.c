@@ -19,6 +19,7 @@ struct process {
 	bool told;    /* to end, or to leave */
 	bool hurried; /* to end at once, while it leaves */
 	bool serves;
+	bool successor; /* started as one */
 	int64_t started_ms;
 	int64_t restart_ms;
 	int64_t backoff_ms;
@@ -31,6 +32,7 @@ struct processes {
 	struct process rows[PROCESSES_MAX];
 	bool replace[PROCESSES_HTTP_MAX];       /* wanted */
 	int64_t replace_ms[PROCESSES_HTTP_MAX]; /* not before */
+	bool failing[PROCESSES_HTTP_MAX];       /* the last successor failed */
 	bool renew[PROCESS_HTTP];               /* the same */
 	bool stopping;
 	int64_t stop_ms; /* when patience ends */
@@ -90,6 +92,12 @@ processes_runs(const struct processes *p, size_t id)
 }
 
 bool
+processes_is_kept(const struct processes *p, size_t id)
+{
+	return p->rows[id].kept;
+}
+
+bool
 processes_is_awaited(const struct processes *p, size_t id)
 {
 	return id >= PROCESS_HTTP && p->rows[id].pid != 0 &&
@@ -114,6 +122,13 @@ processes_are_gone(const struct processes *p)
 	return true;
 }
 
+/* Which of the http processes it is. */
+static size_t
+number_of(size_t id)
+{
+	return (id - PROCESS_HTTP) / 2;
+}
+
 /* The other place of an http process. */
 static size_t
 other_place(size_t id)
@@ -131,6 +146,26 @@ is_successor(const struct processes *p, size_t id)
 
 /* ---- starting ---- */
 
+/* The old one does not have what it is to be replaced for. */
+static void
+replace_later(struct processes *p, size_t id, int64_t wait_ms)
+{
+	size_t i = number_of(id);
+
+	p->replace[i] = true;
+	p->replace_ms[i] = clock_mono_ms() + wait_ms;
+}
+
+static void
+could_not_start(struct processes *p, size_t id, bool successor)
+{
+	log_error("process.fork", "process=%s error=%s", processes_name(id),
+	    strerror(errno));
+	p->rows[id].restart_ms = clock_mono_ms() + PROCESSES_BACKOFF_MAX_MS;
+	if (successor)
+		replace_later(p, id, PROCESSES_BACKOFF_MAX_MS);
+}
+
 static void
 start(struct processes *p, size_t id)
 {
@@ -138,22 +173,21 @@ start(struct processes *p, size_t id)
 	bool successor = !r->kept;
 	pid_t pid;
 
-	p->owner.starting(p->owner.arg, id);
+	p->owner.starting(p->owner.arg, id, successor);
 	pid = fork();
 	if (pid == 0)
 		p->owner.run(p->owner.arg, id, successor);
-	r->started_ms = clock_mono_ms();
 	if (pid < 0) {
-		log_error("process.fork", "process=%s error=%s",
-		    processes_name(id), strerror(errno));
-		r->restart_ms = r->started_ms + PROCESSES_BACKOFF_MAX_MS;
+		could_not_start(p, id, successor);
 		return;
 	}
 	r->pid = pid;
 	r->told = false;
 	r->hurried = false;
 	r->serves = false;
-	r->end_ms = successor ? r->started_ms + PROCESSES_READY_MS : 0;
+	r->successor = successor;
+	r->started_ms = clock_mono_ms();
+	r->end_ms = id < PROCESS_HTTP ? 0 : r->started_ms + PROCESSES_READY_MS;
 	log_info("process.started", "process=%s pid=%d%s", processes_name(id),
 	    (int)pid, successor ? " as=successor" : "");
 }
@@ -181,6 +215,8 @@ processes_serves(struct processes *p, size_t id)
 	if (!processes_is_awaited(p, id))
 		return;
 	r->serves = true;
+	if (r->successor)
+		p->failing[number_of(id)] = false;
 	if (!is_successor(p, id)) {
 		r->end_ms = r->told ? r->end_ms : 0;
 		return;
@@ -195,12 +231,32 @@ processes_serves(struct processes *p, size_t id)
 }
 
 void
+processes_gets_on(struct processes *p, size_t id)
+{
+	struct process *r = &p->rows[id];
+
+	if (processes_is_awaited(p, id) && !r->told)
+		r->end_ms = clock_mono_ms() + PROCESSES_READY_MS;
+}
+
+void
 processes_replace_http(struct processes *p)
 {
 	for (size_t i = 0; PROCESS_HTTP + 2 * i < p->count; i++) {
 		p->replace[i] = true;
 		p->replace_ms[i] = 0;
+		p->failing[i] = false;
 	}
+}
+
+void
+processes_retry_http(struct processes *p)
+{
+	for (size_t i = 0; i < PROCESSES_HTTP_MAX; i++)
+		if (p->failing[i]) {
+			p->replace_ms[i] = 0;
+			p->failing[i] = false;
+		}
 }
 
 static bool
@@ -270,9 +326,21 @@ processes_is_settled(const struct processes *p)
 		if (p->renew[id] || p->rows[id].pid == 0 || p->rows[id].told)
 			return false;
 	for (size_t i = 0; i < PROCESSES_HTTP_MAX; i++)
-		if (p->replace[i])
+		if (p->replace[i] && !p->failing[i])
 			return false;
-	return processes_all_serve(p) && !has_successor(p);
+	for (size_t id = PROCESS_HTTP; id < p->count; id++)
+		if (is_successor(p, id) && !p->failing[number_of(id)])
+			return false;
+	return processes_all_serve(p);
+}
+
+bool
+processes_is_failing(const struct processes *p)
+{
+	for (size_t i = 0; i < PROCESSES_HTTP_MAX; i++)
+		if (p->failing[i])
+			return true;
+	return false;
 }
 
 /* The next when the one before has been started again. */
@@ -324,9 +392,21 @@ schedule(struct process *r, int64_t now)
 	r->restart_ms = now + r->backoff_ms;
 }
 
-/* Who is about to succeed it takes its place; instead of a successor that ended,
- * another is tried later: the old one does not have what it is to be replaced
- * for. */
+/* Instead of a successor that ended, another is tried later. It may have had the
+ * old one's place already. */
+static void
+successor_failed(struct processes *p, size_t id)
+{
+	log_error("process.not_replaced",
+	    "process=%s: its successor ended before it served; the one before "
+	    "goes on as it is, and it is tried again in %d s",
+	    processes_name(id), PROCESSES_AGAIN_MS / 1000);
+	p->failing[number_of(id)] = true;
+	replace_later(p, id, PROCESSES_AGAIN_MS);
+	p->owner.failed(p->owner.arg, id);
+}
+
+/* Who is about to succeed it takes its place. */
 static void
 pass_on(struct processes *p, size_t id)
 {
@@ -338,14 +418,8 @@ pass_on(struct processes *p, size_t id)
 		r->kept = false;
 		p->rows[other_place(id)].kept = true;
 		/* Its deadline holds on: nobody else serves now. */
-	} else if (!r->kept && !r->serves) {
-		log_error("process.not_replaced",
-		    "process=%s: its successor ended before it served; the "
-		    "old one goes on as it is, and it is tried again in %d s",
-		    processes_name(id), PROCESSES_AGAIN_MS / 1000);
-		p->replace[(id - PROCESS_HTTP) / 2] = true;
-		p->replace_ms[(id - PROCESS_HTTP) / 2] =
-		    clock_mono_ms() + PROCESSES_AGAIN_MS;
+	} else if (r->successor && !r->serves) {
+		successor_failed(p, id);
 	}
 }
 
@@ -414,12 +488,6 @@ stop_tick(struct processes *p, int64_t now)
 
 /* ---- over time ---- */
 
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-	return a < 0 || b < a ? b : a;
-}
-
 /* The milliseconds until something is due for this one, or -1. */
 static int64_t
 tick(struct processes *p, size_t id, int64_t now)
@@ -451,13 +519,10 @@ processes_tick(struct processes *p, int64_t now_ms)
 	replace_next(p, now_ms);
 	renew_next(p);
 	for (size_t id = 0; id < p->count; id++) {
-		int64_t wait = tick(p, id, now_ms);
-
-		if (wait >= 0)
-			next = sooner(next, wait);
+		next = clock_sooner(next, tick(p, id, now_ms));
 	}
 	for (size_t i = 0; i < PROCESSES_HTTP_MAX; i++)
 		if (p->replace[i] && p->replace_ms[i] > now_ms)
-			next = sooner(next, p->replace_ms[i] - now_ms);
+			next = clock_sooner(next, p->replace_ms[i] - now_ms);
 	return next;
 }

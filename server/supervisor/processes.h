@@ -11,7 +11,11 @@
  * those who wait ask again, answers what comes on connections it has with
  * "Connection: close", and ends when there are none. A successor that does not
  * get as far as serving is tried again after PROCESSES_AGAIN_MS, and the old one
- * goes on until then.
+ * goes on until then. Should the old one die meanwhile, it is started again as it
+ * was: only successors are begun with what is new (owner.run).
+ *
+ * Whoever of http has not said for PROCESSES_READY_MS that it serves, or that it
+ * gets on with what it does before that, is killed.
  *
  * Belongs to the supervisor's one thread. */
 
@@ -37,7 +41,7 @@ enum {
 	/* One that ran for so long is started at once when it dies. */
 	PROCESSES_SETTLED_MS = 5000,
 	PROCESSES_AGAIN_MS = 15000, /* a successor, after one failed */
-	PROCESSES_READY_MS = 60000, /* for a successor, until it serves */
+	PROCESSES_READY_MS = 60000, /* for http, to serve or to get on */
 	PROCESSES_LEAVE_MS = 90000, /* for the one that it replaces, to end */
 	PROCESSES_STOP_MS = 10000   /* for an end, of one or of all */
 };
@@ -46,12 +50,14 @@ enum {
 struct processes_owner {
 	void *arg;
 	/* About to start this one. */
-	void (*starting)(void *arg, size_t id);
+	void (*starting)(void *arg, size_t id, bool successor);
 	/* In the new process: does not return. */
 	void (*run)(void *arg, size_t id, bool successor)
 	    __attribute__((noreturn));
 	/* It ended; lost: not as it was told to. */
 	void (*ended)(void *arg, size_t id, bool lost);
+	/* This place's process was to succeed another, and never served. */
+	void (*failed)(void *arg, size_t id);
 };
 
 struct processes;
@@ -65,6 +71,8 @@ void processes_free(struct processes *p);
 const char *processes_name(size_t id);
 size_t processes_count(const struct processes *p); /* numbers in use */
 bool processes_runs(const struct processes *p, size_t id);
+/* Is it, or the next in its place, there to stay? */
+bool processes_is_kept(const struct processes *p, size_t id);
 
 /* Starts who is due, ends who has had its time; the milliseconds until there is
  * more to do, or -1. Call before each wait, the first time to start all. */
@@ -73,20 +81,25 @@ int64_t processes_tick(struct processes *p, int64_t now_ms);
 /* A process was reaped: true if it was one of these. */
 bool processes_reaped(struct processes *p, pid_t pid, int status);
 
-/* An http process that is there and did not say yet that it serves; it said
- * so. */
+/* An http process that is there and did not say yet that it serves; it said so;
+ * it said that it gets on. */
 bool processes_is_awaited(const struct processes *p, size_t id);
 void processes_serves(struct processes *p, size_t id);
+void processes_gets_on(struct processes *p, size_t id);
 /* Do all of http serve? */
 bool processes_all_serve(const struct processes *p);
 
-/* Is nobody about to be started, replaced or renewed? Old ones of http may still
- * be leaving. */
+/* Is there nothing to wait for: do all run, and serve, and is nobody about to be
+ * replaced or renewed? Old ones of http may still be leaving, and those whose
+ * successors failed (processes_is_failing) go on while others are tried. */
 bool processes_is_settled(const struct processes *p);
+bool processes_is_failing(const struct processes *p);
 
 /* Replaces every http process, one after the other. Asked again meanwhile, it
  * begins anew with those that were begun with. */
 void processes_replace_http(struct processes *p);
+/* Now those whose successors failed. */
+void processes_retry_http(struct processes *p);
 
 /* Ends one of the others, and starts it again. */
 void processes_renew(struct processes *p, size_t id);

@@ -45,7 +45,7 @@ pair_with_supervisor(size_t id)
 static int
 run_ledger(struct roles *r)
 {
-	const struct conf *c = r->conf;
+	const struct conf *c = r->newest.conf;
 	struct ledger_setup setup = {
 		.data_dir = c->data_dir,
 		.pipeline_fd = r->pairs[PAIR_PIPELINE_LEDGER][1],
@@ -68,17 +68,18 @@ run_ledger(struct roles *r)
 static int
 run_keeper(struct roles *r)
 {
-	AUTO_STR keys = file_path(r->conf->data_dir, "keys");
+	const struct conf *c = r->newest.conf;
+	AUTO_STR keys = file_path(c->data_dir, "keys");
 
 	return keeper_main(keys, r->pairs[PAIR_PIPELINE_KEEPER][1],
-	    r->conf->gate.sandbox == SANDBOX_BEST_EFFORT);
+	    c->gate.sandbox == SANDBOX_BEST_EFFORT);
 }
 
 static int
 run_pipeline(struct roles *r)
 {
 	struct pipeline_setup setup = {
-		.conf = r->conf,
+		.conf = r->newest.conf,
 		.ledger_fd = r->pairs[PAIR_PIPELINE_LEDGER][0],
 		.keeper_fd = r->pairs[PAIR_PIPELINE_KEEPER][0],
 		.supervisor_fd = r->pairs[PAIR_PIPELINE_SUPERVISOR][0],
@@ -88,13 +89,20 @@ run_pipeline(struct roles *r)
 	return pipeline_main(&setup);
 }
 
+static const struct roles_conf *
+conf_of(const struct roles *r, size_t id, bool successor)
+{
+	return id < PROCESS_HTTP || successor ? &r->newest : &r->served;
+}
+
 static int
 run_http(struct roles *r, size_t id, bool successor)
 {
+	const struct roles_conf *c = conf_of(r, id, successor);
 	size_t first = place_of(id) / 2 * r->threads;
 	struct http_setup setup = {
-		.conf = r->conf,
-		.generation = r->generation,
+		.conf = c->conf,
+		.generation = c->generation,
 		.place = place_of(id),
 		.processes = r->http_count,
 		.successor = successor,
@@ -195,7 +203,8 @@ roles_run(struct roles *r, size_t id, bool successor, pid_t parent)
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* Ctrl-C reaches the whole group; the supervisor ends us in order. */
 	(void)signal(SIGINT, SIG_IGN);
-	log_init(processes_name(id), (enum log_level)r->conf->log_level);
+	log_init(processes_name(id),
+	    (enum log_level)conf_of(r, id, successor)->conf->log_level);
 	_exit(id < PROCESS_HTTP ? others_run[id](r)
 				: run_http(r, id, successor));
 }
@@ -220,10 +229,11 @@ empty(int fd)
 }
 
 void
-roles_starting(struct roles *r, size_t id)
+roles_starting(struct roles *r, size_t id, bool successor)
 {
 	if (id < PROCESS_HTTP)
 		return;
+	r->has[id] = conf_of(r, id, successor)->generation;
 	empty(r->pairs[pair_with_ledger(id)][0]);
 	empty(r->pairs[pair_with_supervisor(id)][0]);
 	empty(r->pairs[pair_with_supervisor(id)][1]);
@@ -257,9 +267,24 @@ roles_adopt(struct roles *r, const struct conf *c, bool renews_http)
 
 	counters_rename(r->counters, names, c->repositories.count);
 	mem_free(names);
-	r->conf = c;
+	if (!renews_http && r->served.generation == r->newest.generation)
+		r->served.conf = c;
+	r->newest.conf = c;
 	if (renews_http)
-		r->generation++;
+		r->newest.generation++;
+}
+
+bool
+roles_is_newest(const struct roles *r, size_t id)
+{
+	return r->has[id] == r->newest.generation;
+}
+
+void
+roles_serves(struct roles *r, size_t id)
+{
+	if (roles_is_newest(r, id))
+		r->served = r->newest;
 }
 
 /* Those that were handed over, else our own. */
@@ -271,19 +296,19 @@ open_listeners(struct roles *r, struct err *e)
 	TRY(activation_take(&r->listeners, count, e));
 	if (r->listeners.count > 0)
 		return ERR_OK;
-	return listeners_open(&r->listeners, r->conf->listen, count, e);
+	return listeners_open(&r->listeners, r->newest.conf->listen, count, e);
 }
 
 enum err_code
 roles_open(struct roles *r, const struct conf *c, struct err *e)
 {
 	*r = (struct roles){
-		.conf = c,
-		.generation = 1,
+		.newest = { c, 1 },
+		.served = { c, 1 },
 		.http_count = (size_t)c->http.processes,
 		.threads = (size_t)c->http.threads,
 		.lead = -1,
-		.own = { -1, -1, -1, -1 },
+		.own = { -1, -1, -1, -1, -1 },
 	};
 	TRY(open_listeners(r, e));
 	TRY(lead_open(&r->lead, e));

@@ -33,13 +33,22 @@ enum {
 	PAIRS_MAX = PAIR_HTTP + 2 * (PROCESSES_MAX - PROCESS_HTTP)
 };
 
-enum { ROLES_OWN = 4 };
+enum { ROLES_OWN = 5 };
+
+/* A configuration, by number as far as http sees it: one that http does not have
+ * to begin anew for has the number of the one before. */
+struct roles_conf {
+	const struct conf *conf;
+	int64_t generation; /* from 1 */
+};
 
 struct roles {
-	const struct conf *conf; /* what the next to be started gets */
-	int64_t generation;      /* of conf, as far as http sees it; from 1 */
-	size_t http_count;       /* processes, with their sockets */
-	size_t threads;          /* of each */
+	/* What the next to be started gets, and what http is started again with
+	 * when one of it dies: the last that one of it has served with. */
+	struct roles_conf newest, served;
+	int64_t has[PROCESSES_MAX]; /* generation, of http */
+	size_t http_count;          /* processes, with their sockets */
+	size_t threads;             /* of each */
 	struct listeners listeners;
 	struct counters *counters;
 	struct engines *engines;
@@ -63,8 +72,13 @@ int roles_end(const struct roles *r, size_t id);
  * has to begin anew for it. */
 void roles_adopt(struct roles *r, const struct conf *c, bool renews_http);
 
+/* This http process serves: what it has may be served from now on. */
+void roles_serves(struct roles *r, size_t id);
+/* Does this one have the newest? */
+bool roles_is_newest(const struct roles *r, size_t id);
+
 /* What a process that had this place before did not read goes. */
-void roles_starting(struct roles *r, size_t id);
+void roles_starting(struct roles *r, size_t id, bool successor);
 
 /* The process, in the child of parent. */
 void roles_run(struct roles *r, size_t id, bool successor, pid_t parent)

@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/channel.h"
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/mem.h"
 #include "server/supervisor/children.h"
 #include "server/supervisor/greeting.h"
 #include "server/supervisor/handover.h"
@@ -24,20 +24,23 @@
 #include "server/supervisor/reload.h"
 #include "server/supervisor/roles.h"
 
-/* Of roles.own; key_watch.h, notify.h. */
-enum { OWN_SIGNALS, OWN_KEYS, OWN_LOCK, OWN_NOTIFY };
+/* Of roles.own; key_watch.h, notify.h, reload.h. */
+enum { OWN_SIGNALS, OWN_KEYS, OWN_LOCK, OWN_NOTIFY, OWN_RELOAD };
 
 struct supervisor {
-	const struct conf *conf;
-	struct conf *reread; /* the same, once it was read again; owned */
+	const struct conf *first; /* the caller's; later ones are ours */
 	struct conf_flags flags;
 	struct notify notify;
-	bool changing; /* it was not told yet that all is ready */
+	bool changing; /* it was not told yet how all is */
+	struct reload *reload;
 	struct roles roles;
 	struct processes *processes;
 	struct channel *channels[PROCESSES_MAX]; /* pipeline, http; or NULL */
 	struct children *children;
-	struct handover *handover;
+	/* For http that goes by the newest configuration; and, while there is
+	 * some that goes by what served last, for that. */
+	struct handover *handover, *handover_before;
+	const struct conf *before; /* of that; or NULL */
 	pid_t pid;
 	bool stopping;
 };
@@ -96,11 +99,11 @@ tell_restarted(struct supervisor *sv, size_t id)
 /* ---- what the table of processes asks for ---- */
 
 static void
-on_starting(void *arg, size_t id)
+on_starting(void *arg, size_t id, bool successor)
 {
 	struct supervisor *sv = arg;
 
-	roles_starting(&sv->roles, id);
+	roles_starting(&sv->roles, id, successor);
 }
 
 static void __attribute__((noreturn))
@@ -130,21 +133,108 @@ on_ended(void *arg, size_t id, bool lost)
 		tell_restarted(sv, id);
 }
 
+/* Has all of http what was read last? */
+static bool
+all_are_newest(const struct supervisor *sv)
+{
+	for (size_t id = PROCESS_HTTP; id < processes_count(sv->processes);
+	     id++)
+		if (processes_is_kept(sv->processes, id) &&
+		    !roles_is_newest(&sv->roles, id))
+			return false;
+	return true;
+}
+
+/* Replaced for something else (SIGUSR2), it has the configuration that it should
+ * have, whatever became of its successor. */
+static void
+on_failed(void *arg, size_t id)
+{
+	struct supervisor *sv = arg;
+	struct roles *r = &sv->roles;
+	AUTO_STR text = NULL;
+
+	sv->changing = true;
+	if (!roles_is_newest(r, id) ||
+	    (all_are_newest(sv) &&
+		r->served.generation == r->newest.generation))
+		return;
+	text = mem_printf("%s cannot serve with it (the log says why), goes on "
+			  "with the one before, and is tried again every %d s",
+	    processes_name(id), PROCESSES_AGAIN_MS / 1000);
+	conf_state_failed(r->state, text);
+}
+
 /* ---- another configuration ---- */
 
-/* Processes that were forked have copies of the old one. */
+static struct handover *
+make_handover(struct supervisor *sv, const struct roles_conf *c)
+{
+	return handover_new(c->conf, c->generation, tell_http, sv);
+}
+
+/* Processes that were forked have copies of it. */
+static void
+let_go(struct supervisor *sv, const struct conf *c)
+{
+	if (c != sv->first && c != sv->before && c != sv->roles.newest.conf &&
+	    c != sv->roles.served.conf)
+		conf_free((struct conf *)(uintptr_t)c);
+}
+
 static void
 adopt(struct supervisor *sv, struct conf *next, unsigned int needs)
 {
-	roles_adopt(&sv->roles, next, (needs & CONF_HTTP) != 0);
+	struct roles *r = &sv->roles;
+	const struct roles_conf before = r->newest, served = r->served;
+
+	roles_adopt(r, next, (needs & CONF_HTTP) != 0);
 	children_adopt(sv->children, next);
+	if (before.generation == served.generation &&
+	    r->newest.generation != served.generation && sv->before == NULL) {
+		sv->handover_before = STEAL(sv->handover);
+		sv->before = before.conf;
+	}
 	handover_free(sv->handover);
-	sv->handover = handover_new(next, sv->roles.generation, tell_http, sv);
-	greeting_put_address(next, sv->roles.listeners.address);
+	sv->handover = make_handover(sv, &r->newest);
+	greeting_put_address(r->served.conf, r->listeners.address);
 	log_init("supervisor", (enum log_level)next->log_level);
-	conf_free(sv->reread);
-	sv->reread = next;
-	sv->conf = next;
+	let_go(sv, before.conf);
+}
+
+static void
+end_before(struct supervisor *sv)
+{
+	const struct conf *c = sv->before;
+
+	if (c == NULL)
+		return;
+	handover_free(STEAL(sv->handover_before));
+	sv->before = NULL;
+	let_go(sv, c);
+}
+
+static void
+serves(struct supervisor *sv, size_t id)
+{
+	const struct conf *before = sv->roles.served.conf;
+	struct conf_state_view v;
+
+	processes_serves(sv->processes, id);
+	roles_serves(&sv->roles, id);
+	if (sv->roles.served.conf != before)
+		greeting_put_address(sv->roles.served.conf,
+		    sv->roles.listeners.address);
+	let_go(sv, before);
+	if (!all_are_newest(sv) || !processes_all_serve(sv->processes))
+		return;
+	end_before(sv);
+	conf_state_read(sv->roles.state, &v);
+	if (v.failed_ms == 0)
+		return;
+	log_info("reload.holds", "all of http serves with it after all");
+	conf_state_holds(sv->roles.state);
+	sv->changing = true;
 }
 
 static void
@@ -167,35 +257,55 @@ renew(struct supervisor *sv, unsigned int needs)
 }
 
 static void
-reload(struct supervisor *sv)
+ask_reload(struct supervisor *sv)
 {
-	struct conf *next;
-	unsigned int needs;
-
 	if (sv->stopping)
 		return;
 	notify_reloading(&sv->notify);
 	sv->changing = true;
-	if (reload_read(&next, &needs, sv->conf, &sv->flags, sv->roles.state)) {
-		adopt(sv, next, needs);
-		renew(sv, needs);
-	}
-	handover_all(sv->handover);
+	reload_ask(sv->reload);
 }
 
-/* Who started us is told when all that was asked for holds. */
+static void
+tick_reload(struct supervisor *sv)
+{
+	struct conf *next;
+	unsigned int needs;
+	enum reload_outcome o;
+
+	while (!sv->stopping &&
+	    (o = reload_step(sv->reload, &next, &needs,
+		 sv->roles.newest.conf)) != RELOAD_NONE) {
+		if (o == RELOAD_NEXT) {
+			adopt(sv, next, needs);
+			renew(sv, needs);
+		}
+		processes_retry_http(sv->processes);
+		handover_all(sv->handover);
+		if (sv->handover_before != NULL)
+			handover_all(sv->handover_before);
+	}
+	sv->roles.own[OWN_RELOAD] = reload_fd(sv->reload);
+}
+
+/* Who started us is told when all that was asked for holds, or is known not
+ * to. */
 static void
 tell_ready(struct supervisor *sv)
 {
 	struct conf_state_view v;
 
-	if (!sv->changing || !processes_is_settled(sv->processes))
+	if (!sv->changing || reload_is_busy(sv->reload) ||
+	    !processes_is_settled(sv->processes))
 		return;
 	sv->changing = false;
 	conf_state_read(sv->roles.state, &v);
 	if (v.refused_ms != 0)
 		notify_ready(&sv->notify, "the configuration is refused: %s",
 		    v.fault);
+	else if (v.failed_ms != 0)
+		notify_ready(&sv->notify, "the configuration does not hold: %s",
+		    v.failure);
 	else if (v.pending[0] != '\0')
 		notify_ready(&sv->notify,
 		    "serving on %s; changed, and waiting for a restart: %s",
@@ -215,7 +325,8 @@ reap(struct supervisor *sv)
 	pid_t pid;
 
 	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
-		if (!children_reaped(sv->children, pid, status, &usage))
+		if (!children_reaped(sv->children, pid, status, &usage) &&
+		    !reload_reaped(sv->reload, pid, status))
 			(void)processes_reaped(sv->processes, pid, status);
 }
 
@@ -226,7 +337,7 @@ take_signal(struct supervisor *sv, int number)
 	case SIGCHLD:
 		break;
 	case SIGHUP:
-		reload(sv);
+		ask_reload(sv);
 		break;
 	case SIGUSR2:
 		log_info("http.replace", "signal=%d", number);
@@ -281,24 +392,19 @@ take_keys(struct supervisor *sv)
 	processes_renew(sv->processes, PROCESS_KEEPER);
 }
 
-/* Whatever an http process sends means that it serves now. What it says is not
- * looked at: it comes from who reads the network. */
+/* Of what an http process sends only the kind is looked at: it comes from who
+ * reads the network. */
 static void
 take_serving(struct supervisor *sv, size_t id)
 {
-	char byte;
+	uint32_t kind;
 
-	if (recv(roles_end(&sv->roles, id), &byte, 1,
-		MSG_DONTWAIT | MSG_TRUNC) > 0)
-		processes_serves(sv->processes, id);
-}
-
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-	if (a < 0 || b < 0)
-		return a < 0 ? b : a;
-	return a < b ? a : b;
+	if (!channel_take_kind(roles_end(&sv->roles, id), &kind))
+		return;
+	if (kind == SUPERVISOR_SERVING)
+		serves(sv, id);
+	else if (kind == SUPERVISOR_GETS_ON)
+		processes_gets_on(sv->processes, id);
 }
 
 static int
@@ -306,9 +412,12 @@ patience(struct supervisor *sv)
 {
 	int64_t wait = processes_tick(sv->processes, clock_mono_ms());
 
-	wait = sooner(wait, children_tick(sv->children, clock_mono_ms()));
-	wait = sooner(wait, handover_tick(sv->handover, clock_mono_ms()));
-	wait = sooner(wait, notify_tick(&sv->notify, clock_mono_ms()));
+	wait = clock_sooner(wait, children_tick(sv->children, clock_mono_ms()));
+	wait = clock_sooner(wait, handover_tick(sv->handover, clock_mono_ms()));
+	if (sv->handover_before != NULL)
+		wait = clock_sooner(wait,
+		    handover_tick(sv->handover_before, clock_mono_ms()));
+	wait = clock_sooner(wait, notify_tick(&sv->notify, clock_mono_ms()));
 	return wait < 0 || wait > 60000 ? 60000 : (int)wait;
 }
 
@@ -316,8 +425,10 @@ static void
 loop(struct supervisor *sv)
 {
 	while (!sv->stopping || !processes_are_gone(sv->processes)) {
-		int wait = patience(sv);
+		int wait;
 
+		tick_reload(sv);
+		wait = patience(sv);
 		tell_ready(sv);
 		struct pollfd fds[PROCESSES_MAX] = {
 			{ .fd = sv->roles.own[OWN_SIGNALS], .events = POLLIN },
@@ -378,9 +489,9 @@ open_channels(struct supervisor *sv)
 static enum err_code
 set_up(struct supervisor *sv, struct err *e)
 {
-	const struct conf *c = sv->conf;
+	const struct conf *c = sv->first;
 	const struct processes_owner owner = { sv, on_starting, on_run,
-		on_ended };
+		on_ended, on_failed };
 	int lock;
 
 	TRY(prepare_lock(c, &lock, e));
@@ -395,27 +506,36 @@ set_up(struct supervisor *sv, struct err *e)
 	sv->processes = processes_new(sv->roles.http_count, &owner);
 	open_channels(sv);
 	sv->children = children_new(c, sv->channels[PROCESS_PIPELINE]);
-	sv->handover = handover_new(c, sv->roles.generation, tell_http, sv);
+	sv->handover = make_handover(sv, &sv->roles.newest);
+	sv->reload = reload_new(&sv->flags, sv->roles.state);
 	return greeting_print(c, sv->roles.listeners.address, e);
 }
 
 static void
 clean_up(struct supervisor *sv)
 {
+	const struct conf *newest = sv->roles.newest.conf;
+	const struct conf *served = sv->roles.served.conf;
+
+	reload_free(sv->reload);
 	children_free(sv->children);
 	handover_free(sv->handover);
+	end_before(sv);
 	for (size_t id = 0; id < PROCESSES_MAX; id++)
 		channel_free(sv->channels[id]);
 	processes_free(sv->processes);
 	notify_close(&sv->notify);
 	roles_close(&sv->roles);
-	conf_free(sv->reread);
+	sv->roles.newest = sv->roles.served = (struct roles_conf){ 0 };
+	let_go(sv, newest);
+	if (served != newest)
+		let_go(sv, served);
 }
 
 int
 supervisor_main(const struct conf *c, const struct conf_flags *flags)
 {
-	struct supervisor sv = { .conf = c,
+	struct supervisor sv = { .first = c,
 		.flags = *flags,
 		.notify = { .fd = -1 },
 		.pid = getpid() };

@@ -6,8 +6,10 @@
  * with back-off, and starts short-lived children for the pipeline. It parses
  * typed messages of the pipeline and nothing else.
  *
- * SIGTERM and SIGINT end it, SIGHUP has files of credentials read anew, SIGUSR2
- * has every http process replaced without a failed request (processes.h). */
+ * SIGTERM and SIGINT end it. SIGHUP has server.yaml and files of credentials read
+ * anew: what changed is applied by exchanging the processes that need it
+ * (reload.h). SIGUSR2 has every http process replaced without a failed request
+ * (processes.h). */
 
 #include "core/err.h"
 #include "server/conf/conf.h"
@@ -36,8 +38,10 @@ enum supervisor_kind {
 	/* {"child"} → {}: kills its group. */
 	SUPERVISOR_STOP = 303,
 
-	/* From http: {}: it serves. Nothing of it is read but that it came. */
+	/* From http, {}, of which nothing is read but the kind: it serves; it
+	 * does not yet, and gets on with what it does before that. */
 	SUPERVISOR_SERVING = 310,
+	SUPERVISOR_GETS_ON = 311,
 
 	/* To http and pipeline: {"process"}: its replies will not come. */
 	SUPERVISOR_RESTARTED = 320,

@@ -45,6 +45,12 @@ daemon_passed(void)
 	scene.passed = true;
 }
 
+void
+daemon_expect_deaths(const char *text)
+{
+	scene.deaths = text;
+}
+
 /* Sanitizers of processes that nobody waits for, and deaths that no test
  * caused (those kill with 9), are found in the log. */
 static const char *
@@ -64,7 +70,9 @@ fault_in_log(const char *log)
 	     p++) {
 		AUTO_STR line = mem_strndup(p, strcspn(p, "\n"));
 
-		if (strstr(line, "signal=9") == NULL)
+		if (strstr(line, "signal=9") == NULL &&
+		    (scene.deaths == NULL ||
+			strstr(line, scene.deaths) == NULL))
 			return p;
 	}
 	return NULL;

@@ -87,6 +87,7 @@ struct daemon_options {
 	const char *opa;        /* NULL: the one of the build */
 	const char *const *env; /* "NAME=value", NULL-terminated */
 	mode_t umask;           /* 0: as it is */
+	int sockets[2];         /* handed over as systemd does; 0: none */
 };
 void daemon_start(const struct daemon_options *o); /* NULL: all defaults */
 void daemon_stop(void);    /* SIGTERM; has to end with status 0 */
@@ -96,6 +97,8 @@ void daemon_restart(void); /* same options, same port */
 pid_t daemon_pid(void);
 pid_t daemon_process(const char *name); /* 0: it does not run now */
 void daemon_kill(const char *name, int signal_number);
+/* In this scenario processes die whose line in the log has this text. */
+void daemon_expect_deaths(const char *text);
 bool daemon_is_gone(pid_t pid);
 
 const char *daemon_url(void);

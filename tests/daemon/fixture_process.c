@@ -77,10 +77,29 @@ daemon_free_port(void)
 	return ntohs(a.sin_port);
 }
 
+/* Nobody else has descriptors so low, but those of this process's own. */
+static void
+hand_over(const int *sockets)
+{
+	char text[16];
+	int count = 0;
+
+	for (; sockets != NULL && sockets[count] != 0; count++)
+		if (dup2(sockets[count], 3 + count) < 0 ||
+		    fcntl(3 + count, F_SETFD, 0) != 0)
+			_exit(126);
+	if (count == 0)
+		return;
+	(void)snprintf(text, sizeof text, "%d", count);
+	(void)setenv("LISTEN_FDS", text, 1);
+	(void)snprintf(text, sizeof text, "%d", (int)getpid());
+	(void)setenv("LISTEN_PID", text, 1);
+}
+
 /* Becomes the program, its output appended to log; dies with the test. */
 static void
-become(const char *const *argv, const char *log, const char *const *env,
-    mode_t mask, pid_t parent)
+become(const int *sockets, const char *const *argv, const char *log,
+    const char *const *env, mode_t mask, pid_t parent)
 {
 	int in = open("/dev/null", O_RDONLY);
 	int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -105,6 +124,7 @@ become(const char *const *argv, const char *log, const char *const *env,
 
 		(void)setenv(name, equals + 1, 1);
 	}
+	hand_over(sockets);
 	if (getppid() == parent)
 		(void)execv(argv[0], (char *const *)(uintptr_t)argv);
 	_exit(127);
@@ -114,11 +134,18 @@ pid_t
 scene_launch(const char *const *argv, const char *log, const char *const *env,
     mode_t mask)
 {
+	return scene_launch_with(NULL, argv, log, env, mask);
+}
+
+pid_t
+scene_launch_with(const int *sockets, const char *const *argv, const char *log,
+    const char *const *env, mode_t mask)
+{
 	pid_t parent = getpid();
 	pid_t pid = fork();
 
 	if (pid == 0)
-		become(argv, log, env, mask, parent);
+		become(sockets, argv, log, env, mask, parent);
 	assert_true(pid > 0);
 	return pid;
 }

@@ -73,7 +73,8 @@ launch_server(void)
 		daemon_write("server.yaml", o->config);
 	(void)unlink(data_path("address"));
 	scene.server =
-	    scene_launch(argv, daemon_path("server.log"), o->env, o->umask);
+	    scene_launch_with((const int[]){ o->sockets[0], o->sockets[1], 0 },
+		argv, daemon_path("server.log"), o->env, o->umask);
 	daemon_wait("the server answers", is_up, NULL, DAEMON_DEADLINE_MS);
 }
 

@@ -145,6 +145,8 @@ struct cells {
 	{ STRANGERS, NO_ENGINE, NO_OPERATOR, 202 } }
 #define CELLS_alarms { "/v1/alarms", \
 	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
+#define CELLS_configuration { "/v1/configuration", \
+	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
 #define CELLS_events { "/v1/events", \
 	{ STRANGERS, NO_ENGINE, 200, 403, 403, 200, 403, 403, 200 } }
 #define CELLS_targets { "/v1/events/targets", \

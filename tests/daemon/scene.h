@@ -48,7 +48,8 @@ struct scene {
 	size_t poll_count;
 	void **texts;
 	size_t text_count;
-	json_t *documents; /* an array that holds them */
+	json_t *documents;  /* an array that holds them */
+	const char *deaths; /* that are expected; or NULL */
 	bool passed;
 };
 
@@ -73,6 +74,10 @@ bool scene_holds_before(bool (*condition)(void *arg), void *arg,
     int64_t deadline_ms);
 pid_t scene_launch(const char *const *argv, const char *log,
     const char *const *env, mode_t mask);
+/* With sockets, which ends with 0, from descriptor 3 on, and the variables that
+ * say so (sd_listen_fds(3)); NULL: none. */
+pid_t scene_launch_with(const int *sockets, const char *const *argv,
+    const char *log, const char *const *env, mode_t mask);
 bool scene_has_ended(void *arg);
 /* The wait status; -1 when it had to be killed. */
 int scene_end_process(pid_t pid, int signal_number);

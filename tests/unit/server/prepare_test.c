@@ -8,13 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "core/confine.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "server/supervisor/prepare_check.h"
 #include "signing/key.h"
 
 /* A data folder, and a configuration that says nothing but where it is. */
@@ -226,6 +229,31 @@ refuses_a_tls_key_that_others_may_read(void **state)
 	assert_non_null(strstr(e.text, "tls.key: "));
 }
 
+/* On a machine that cannot confine anything no gate could be run. In a process
+ * of its own: what it acts as is for good. */
+static void
+wants_what_confines(void **state)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		struct err e = { 0 };
+
+		confine_limit_abi(0);
+		if (prepare_check(&conf, &e) != ERR_UNSUPPORTED ||
+		    strstr(e.text, "gate.sandbox: ") == NULL)
+			_exit(1);
+		if (prepare_data(&conf, &e) == ERR_OK)
+			_exit(2);
+		conf.gate.sandbox = SANDBOX_BEST_EFFORT;
+		_exit(prepare_check(&conf, &e) == ERR_OK ? 0 : 3);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
@@ -240,6 +268,8 @@ main(void)
 		    refuses_a_key_that_others_may_read, begin, end),
 		cmocka_unit_test_setup_teardown(
 		    refuses_a_tls_key_that_others_may_read, begin, end),
+		cmocka_unit_test_setup_teardown(wants_what_confines, begin,
+		    end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
