@@ -1,12 +1,17 @@
 #include "core/log.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -14,14 +19,20 @@
 static_assert((int)LOG_LINE_MAX <= PIPE_BUF, "one line, one write");
 
 static char log_process[32] = "edict";
+static bool log_streams; /* stderr is a pipe or a socket */
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER; /* put_if_room */
 static enum log_level log_least = LOG_INFO;
 static atomic_uint log_dropped; /* lines, since the last that was written */
 
 void
 log_init(const char *process, enum log_level least)
 {
+	struct stat st;
+
 	(void)snprintf(log_process, sizeof log_process, "%s", process);
 	log_least = least;
+	log_streams = fstat(STDERR_FILENO, &st) == 0 &&
+	    (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 	atomic_store(&log_dropped, 0); /* what the parent lost, it tells */
 }
 
@@ -65,16 +76,37 @@ format(char line[LOG_LINE_MAX], enum log_level level, const char *event,
 	return n;
 }
 
+/* One thread at a time: of two that see the last room, one would have to wait for
+ * the reader. */
+static bool
+put_if_room(const char *line, size_t len)
+{
+	struct pollfd log = { .fd = STDERR_FILENO, .events = POLLOUT };
+	bool done;
+
+	pthread_mutex_lock(&log_lock);
+	done = poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0 &&
+	    write(STDERR_FILENO, line, len) >= 0;
+	pthread_mutex_unlock(&log_lock);
+	return done;
+}
+
 /* A log that nobody reads, or that cannot be written, must not stop the server:
  * false when the line is lost. The descriptor is shared with others, so it
- * cannot be made non-blocking. */
+ * cannot be made non-blocking; newer kernels (6.4) take that for one call, and
+ * then it does not matter which other processes write there. */
 static bool
 put(const char *line, size_t len)
 {
-	struct pollfd log = { .fd = STDERR_FILENO, .events = POLLOUT };
+	struct iovec part = { (void *)(uintptr_t)line, len };
 
-	return poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) != 0 &&
-	    write(STDERR_FILENO, line, len) >= 0;
+	if (log_streams) {
+		ssize_t n = pwritev2(STDERR_FILENO, &part, 1, -1, RWF_NOWAIT);
+
+		if (n >= 0 || errno == EAGAIN)
+			return n >= 0;
+	}
+	return put_if_room(line, len);
 }
 
 static void

@@ -19,7 +19,8 @@ enum { LOG_LINE_MAX = 4096 };
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-/* Call once per process, before threads: the name of the process as shown. */
+/* Call once per process, before threads, and again when stderr has become another:
+ * the name of the process as shown. */
 void log_init(const char *process, enum log_level least);
 
 void log_write(enum log_level level, const char *event, const char *fmt, ...)

@@ -1,6 +1,7 @@
 #include "core/log.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,9 @@
 
 enum {
 	LINES = 2000, /* more than a pipe holds */
+	THREADS = 4,
+	LONG_LINES = 20, /* of each: together the same */
+	ROUNDS = 200,
 	STUCK_S = 60
 };
 
@@ -98,6 +102,35 @@ drops_what_has_no_room(void **state)
 	assert_true(strstr(text, said) < strstr(text, "there.is.room"));
 }
 
+static void *
+says_much(void *arg)
+{
+	for (int i = 0; i < LONG_LINES; i++)
+		log_info("much.to.say", "i=%d text=%03000d", i, 0);
+	return arg;
+}
+
+/* Several threads come to the end of the room at once, again and again: none of
+ * them waits (or the alarm ends this). */
+static void
+no_thread_waits_for_the_reader(void **state)
+{
+	static char text[1 << 20];
+	pthread_t threads[THREADS];
+
+	(void)state;
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < THREADS; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL,
+					     says_much, NULL),
+			    0);
+		for (int i = 0; i < THREADS; i++)
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_in_range(read_lines(text, sizeof text), 1,
+		    THREADS * LONG_LINES);
+	}
+}
+
 int
 main(void)
 {
@@ -105,6 +138,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(writes_one_line_per_event,
 		    log_to_pipe, log_as_before),
 		cmocka_unit_test_setup_teardown(drops_what_has_no_room,
+		    log_to_pipe, log_as_before),
+		cmocka_unit_test_setup_teardown(no_thread_waits_for_the_reader,
 		    log_to_pipe, log_as_before),
 	};
 
