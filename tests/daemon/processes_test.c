@@ -18,9 +18,9 @@ static const char *const http_names[PROCESSES] = { "http", "http-2", "http-3" };
 static const struct pollers_habit habits[] = {
 	{ .keep = 0, .wait_s = 0 },
 	{ .keep = 1, .wait_s = 0 },
-	{ .keep = 0, .wait_s = 3 },
-	{ .keep = 1, .wait_s = 3 },
-	{ .keep = 1, .wait_s = 3 },
+	{ .keep = 0, .wait_s = 1 },
+	{ .keep = 1, .wait_s = 1 },
+	{ .keep = 1, .wait_s = 1 },
 };
 
 enum { HABITS = sizeof habits / sizeof *habits };
@@ -191,12 +191,12 @@ end_held(struct poll *polls[HELD], long status)
 		assert_int_equal(poll_end(polls[i]).status, status);
 }
 
-SCENARIO(all_answer_and_are_counted_together)
+static void
+all_answer_and_are_counted_together(void)
 {
 	struct poll *polls[HELD];
 	double before, after;
 
-	begin(", access_log: {sample: 1}", "");
 	daemon_wait("each process answers", have_all_answered, NULL,
 	    DAEMON_DEADLINE_MS);
 	hold(polls);
@@ -211,17 +211,6 @@ SCENARIO(all_answer_and_are_counted_together)
 	/* A release reaches those who wait, wherever that is. */
 	daemon_wait_served(daemon_level(2));
 	end_held(polls, 200);
-	daemon_stop();
-}
-
-SCENARIO(who_waits_is_answered_before_the_end)
-{
-	struct poll *polls[HELD];
-
-	begin("", "");
-	hold(polls);
-	daemon_stop();
-	end_held(polls, 304);
 }
 
 /* ---- replaced ---- */
@@ -241,14 +230,28 @@ replace(void)
 		assert_int_not_equal(process(http_names[i]), before[i]);
 }
 
-static void
-replace_under_load(void)
+/* Who waits is asked to come again, and answered before the end. */
+SCENARIO(they_share_and_tell_who_waits)
+{
+	struct poll *polls[HELD];
+
+	begin(", access_log: {sample: 1}", "");
+	all_answer_and_are_counted_together();
+	hold(polls);
+	replace();
+	end_held(polls, 304);
+	hold(polls);
+	daemon_stop();
+	end_held(polls, 304);
+}
+
+static struct pollers *
+replace_under_load(int rounds)
 {
 	struct pollers *p = pollers_begin(MAIN, habits, HABITS, 2);
-	struct pollers_seen seen;
 
 	pollers_wait(p, 3);
-	for (int round = 0; round < 2; round++) {
+	while (rounds-- > 0) {
 		replace();
 		pollers_wait(p, 2);
 		pollers_check(p);
@@ -256,18 +259,44 @@ replace_under_load(void)
 	daemon_wait_served(daemon_level(2));
 	pollers_wait(p, 2);
 	pollers_check(p);
-	seen = pollers_end(p);
-	assert_int_equal(seen.broken + seen.wrong, 0);
 	/* The lead went from who left to another. */
 	wait_log_times(" http.leads ", 0, 2);
 	assert_true(metric("edict_process_restarts_total") < 1);
+	return p;
+}
+
+static void
+end_load(struct pollers *p)
+{
+	struct pollers_seen seen = pollers_end(p);
+
+	assert_int_equal(seen.broken + seen.wrong, 0);
 	daemon_wait("nobody waits", nobody_waits, NULL, DAEMON_DEADLINE_MS);
 }
 
+static void
+kill_the_others(struct pollers *p)
+{
+	static const char *const others[] = { "ledger", "keeper", "pipeline" };
+
+	for (size_t i = 0; i < 3; i++) {
+		kill_and_wait(others[i]);
+		pollers_wait(p, 2);
+	}
+	daemon_wait_served(daemon_level(3));
+	pollers_wait(p, 2);
+	pollers_check(p);
+}
+
+/* Nor does one fail when one that is not http is killed. */
 SCENARIO(replaced_without_a_failed_poll)
 {
+	struct pollers *p;
+
 	begin("", "");
-	replace_under_load();
+	p = replace_under_load(2);
+	kill_the_others(p);
+	end_load(p);
 	daemon_stop();
 }
 
@@ -281,41 +310,11 @@ SCENARIO(replaced_without_a_failed_poll_over_tls)
 	begin("",
 	    daemon_printf("tls: {certificate: %s, key: %s}\n",
 		daemon_path("tls/ca.pem"), daemon_path("tls/ca.key")));
-	replace_under_load();
-	daemon_stop();
-}
-
-SCENARIO(who_waits_is_asked_to_come_again)
-{
-	struct poll *polls[HELD];
-
-	begin("", "");
-	hold(polls);
-	replace();
-	end_held(polls, 304);
+	end_load(replace_under_load(1));
 	daemon_stop();
 }
 
 /* ---- killed ---- */
-
-SCENARIO(no_poll_fails_when_one_that_is_not_http_is_killed)
-{
-	static const char *const others[] = { "ledger", "keeper", "pipeline" };
-	struct pollers *p;
-
-	begin("", "");
-	p = pollers_begin(MAIN, habits, HABITS, 1);
-	for (size_t i = 0; i < 3; i++) {
-		pollers_wait(p, 2);
-		kill_and_wait(others[i]);
-	}
-	pollers_wait(p, 2);
-	daemon_wait_served(daemon_level(2));
-	pollers_wait(p, 2);
-	pollers_check(p);
-	(void)pollers_end(p);
-	daemon_stop();
-}
 
 /* The one that said so last. */
 static const char *
@@ -352,14 +351,33 @@ is_saved(void *arg)
 	return found;
 }
 
-SCENARIO(one_of_http_is_killed)
+/* What only one does goes on when that one is killed, each time. */
+static void
+the_lead_moves_on(void)
 {
-	const char *one = begin("", "");
+	for (int i = 0; i < PROCESSES; i++) {
+		const char *name = daemon_printf("after-%d", i);
+
+		wait_log_times(" http.leads ", 0, (size_t)i + 1);
+		kill_and_wait(leader());
+		wait_log_times(" http.leads ", 0, (size_t)i + 2);
+		assert_int_equal(daemon_send(&(struct request){ .path = MAIN,
+						 .token = daemon_engine(),
+						 .engine = name })
+				     .status,
+		    200);
+		daemon_wait("the engine is remembered", is_saved,
+		    (void *)(uintptr_t)name, DAEMON_DEADLINE_MS);
+	}
+}
+
+static void
+one_of_http_is_killed(const char *one)
+{
 	struct pollers *p;
 	struct pollers_seen seen;
 
 	daemon_wait_served(daemon_level(2));
-	wait_log_times("http.leads", 0, 1);
 	p = pollers_begin(MAIN, habits, HABITS, 2);
 	for (size_t i = 0; i < PROCESSES; i++) {
 		pollers_wait(p, 2);
@@ -375,27 +393,14 @@ SCENARIO(one_of_http_is_killed)
 	/* Only what was under way there; nobody is told anything wrong. */
 	if (seen.wrong > 0)
 		fail_msg("%s", seen.fault);
-	daemon_stop();
 }
 
-/* What only one does goes on when that one is killed, each time. */
-SCENARIO(the_lead_moves_on)
+SCENARIO(killed_one_by_one)
 {
-	begin("", "");
-	for (int i = 0; i < PROCESSES; i++) {
-		const char *name = daemon_printf("after-%d", i);
+	const char *one = begin("", "");
 
-		wait_log_times(" http.leads ", 0, (size_t)i + 1);
-		kill_and_wait(leader());
-		wait_log_times(" http.leads ", 0, (size_t)i + 2);
-		assert_int_equal(daemon_send(&(struct request){ .path = MAIN,
-						 .token = daemon_engine(),
-						 .engine = name })
-				     .status,
-		    200);
-		daemon_wait("the engine is remembered", is_saved,
-		    (void *)(uintptr_t)name, DAEMON_DEADLINE_MS);
-	}
+	the_lead_moves_on();
+	one_of_http_is_killed(one);
 	daemon_stop();
 }
 
@@ -403,14 +408,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PLAY(all_answer_and_are_counted_together),
-		PLAY(who_waits_is_answered_before_the_end),
+		PLAY(they_share_and_tell_who_waits),
 		PLAY(replaced_without_a_failed_poll),
 		PLAY(replaced_without_a_failed_poll_over_tls),
-		PLAY(who_waits_is_asked_to_come_again),
-		PLAY(no_poll_fails_when_one_that_is_not_http_is_killed),
-		PLAY(one_of_http_is_killed),
-		PLAY(the_lead_moves_on),
+		PLAY(killed_one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
