@@ -10,7 +10,12 @@
 #include "bench/series.h"
 #include "core/mem.h"
 
-enum { SETTLE_MS = 250, SETTLED_MS = 5, PATIENCE_MS = 120000 };
+enum {
+	SETTLE_MS = 250,
+	SETTLED_MS = 5, /* of each process */
+	REST_MS = 6000, /* longer than ENGINE_LOG_MS */
+	PATIENCE_MS = 120000
+};
 
 static void
 give_up(const char *what, const char *why)
@@ -123,10 +128,11 @@ usage_rss_kib(const struct usage_of *p)
 	return sum;
 }
 
-void
-usage_settle(const struct usage_of *p)
+static void
+wait_idle(const struct usage_of *p, int window_ms)
 {
-	const struct timespec pause = { .tv_nsec = SETTLE_MS * 1000000L };
+	const struct timespec pause = { .tv_sec = window_ms / 1000,
+		.tv_nsec = window_ms % 1000 * 1000000L };
 	double end = series_now_ms() + PATIENCE_MS, before, now;
 
 	now = usage_cpu_ms(p);
@@ -136,5 +142,17 @@ usage_settle(const struct usage_of *p)
 		before = now;
 		(void)nanosleep(&pause, NULL);
 		now = usage_cpu_ms(p);
-	} while (now - before > SETTLED_MS);
+	} while (now - before > SETTLED_MS * (double)p->count);
+}
+
+void
+usage_settle(const struct usage_of *p)
+{
+	wait_idle(p, SETTLE_MS);
+}
+
+void
+usage_rest(const struct usage_of *p)
+{
+	wait_idle(p, REST_MS);
 }

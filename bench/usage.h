@@ -23,5 +23,7 @@ size_t usage_descriptors(const struct usage_of *p);
 
 /* Until they have nothing to do; ends the program when that takes too long. */
 void usage_settle(const struct usage_of *p);
+/* The same, and all that they write down from time to time is written. */
+void usage_rest(const struct usage_of *p);
 
 #endif

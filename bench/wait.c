@@ -104,8 +104,11 @@ static void
 memory(struct scene *s)
 {
 	struct series kib = { .name = "memory of the server per engine" };
-	struct series idle = { .name = "processor time in 3 s" };
+	struct series down = { .name = "processor time to write them down" };
+	struct series idle = { .name = "processor time in 3 s after that" };
 	struct series gone = { .name = "closed clients released" };
+	struct series work = { .name =
+				   "  processor time of the server for it" };
 	struct crowd *c = crowd_of(s);
 	double before, cpu;
 
@@ -116,6 +119,9 @@ memory(struct scene *s)
 		series_note(&kib,
 		    (usage_rss_kib(&s->use) - before) / (double)s->count);
 		cpu = usage_cpu_ms(&s->use);
+		usage_rest(&s->use);
+		series_note(&down, usage_cpu_ms(&s->use) - cpu);
+		cpu = usage_cpu_ms(&s->use);
 		rest(IDLE_MS);
 		series_note(&idle, usage_cpu_ms(&s->use) - cpu);
 		if (i == 0)
@@ -123,11 +129,15 @@ memory(struct scene *s)
 			    (double)usage_descriptors(&s->use) /
 				(double)s->count,
 			    "", "");
+		cpu = usage_cpu_ms(&s->use);
 		series_note(&gone, release_descriptors(c, &s->use));
+		series_note(&work, usage_cpu_ms(&s->use) - cpu);
 	}
 	row(&kib, "KiB", "wanted 9.77 at most");
+	row(&down, "ms", "once after each release");
 	row(&idle, "ms", "wanted 0");
 	row(&gone, "ms", "wanted 1000 at most");
+	row(&work, "ms", "");
 	crowd_free(c);
 }
 
@@ -206,38 +216,53 @@ said_ms(const struct scene *s, const char *event)
 	return of_wall(ms);
 }
 
+enum {
+	ANSWER,
+	FIRST,
+	LAST,
+	STORED,
+	KNOWN,
+	WORK,
+	PEER,
+	PEER_WORK,
+	RELEASE_SERIES
+};
+
 static void
 release_once(struct scene *s, struct crowd *c, size_t turn, struct series *to)
 {
-	double begin;
+	double begin, cpu;
 	struct crowd_seen seen;
 
 	crowd_begin_round(c);
 	usage_settle(&s->use);
+	cpu = usage_cpu_ms(&s->use);
 	begin = series_now_ms();
 	operator_roll_back(&s->o, s->bundle, target(s, turn));
-	series_note(&to[0], series_now_ms() - begin);
+	series_note(&to[ANSWER], series_now_ms() - begin);
 	seen = crowd_wait(c);
-	series_note(&to[1], seen.first_ms - begin);
-	series_note(&to[2], seen.last_ms - begin);
-	series_note(&to[3], seen.last_ms - said_ms(s, "assign.changed"));
+	series_note(&to[FIRST], seen.first_ms - begin);
+	series_note(&to[LAST], seen.last_ms - begin);
+	series_note(&to[STORED], seen.last_ms - said_ms(s, "assign.changed"));
 	operator_wait_converged(&s->o, c);
-	series_note(&to[4], series_now_ms() - begin);
+	series_note(&to[KNOWN], series_now_ms() - begin);
+	series_note(&to[WORK], usage_cpu_ms(&s->use) - cpu);
 }
 
 static void
 signal_once(struct scene *s, struct crowd *c, struct series *to)
 {
-	double begin;
+	double begin, cpu;
 
 	crowd_begin_round(c);
 	usage_settle(&s->peer_use);
+	cpu = usage_cpu_ms(&s->peer_use);
 	begin = series_now_ms();
 	signal_all(&s->peer_use);
-	series_note(to, crowd_wait(c).last_ms - begin);
+	series_note(&to[PEER], crowd_wait(c).last_ms - begin);
+	usage_settle(&s->peer_use);
+	series_note(&to[PEER_WORK], usage_cpu_ms(&s->peer_use) - cpu);
 }
-
-enum { ANSWER, FIRST, LAST, STORED, KNOWN, PEER, RELEASE_SERIES };
 
 static void
 release(struct scene *s)
@@ -248,7 +273,9 @@ release(struct scene *s)
 		[LAST] = { .name = "release: last engine has all of it" },
 		[STORED] = { .name = "  of it since the assignment is stored" },
 		[KNOWN] = { .name = "release: all poll again, and are known" },
-		[PEER] = { .name = "hand-written loop: last engine" }
+		[WORK] = { .name = "  processor time of the server for it" },
+		[PEER] = { .name = "hand-written loop: last engine" },
+		[PEER_WORK] = { .name = "  its processor time" }
 	};
 	struct crowd *c = crowd_of(s), *other = NULL;
 	struct sockaddr_in peer;
@@ -262,7 +289,7 @@ release(struct scene *s)
 	for (size_t i = 0; i < s->turns; i++) {
 		release_once(s, c, i, to);
 		if (other != NULL)
-			signal_once(s, other, &to[PEER]);
+			signal_once(s, other, to);
 	}
 	for (size_t i = 0; i < RELEASE_SERIES; i++)
 		if (to[i].count > 0)
@@ -333,18 +360,22 @@ commits(struct scene *s)
 				   "  signed, loaded by opa once more, kept" };
 	struct series stored = { .name = "  since the assignment is stored" };
 	struct series rest_of = { .name = "commit: without the gate's run" };
+	struct series work = { .name = "processor time of http for it" };
 	struct crowd *c = crowd_of(s);
 
 	gather(c, &s->server, &s->habit, &s->use);
 	for (size_t i = 0; i < s->turns; i++) {
-		double begin, started, took, last;
+		double begin, started, took, last, cpu;
 
 		crowd_begin_round(c);
 		usage_settle(&s->use);
+		cpu = usage_cpu_ms(&s->use);
 		commit(s, i);
 		begin = series_now_ms();
 		last = crowd_wait(c).last_ms;
 		rest(200); /* its last word in the log */
+		usage_settle(&s->use);
+		series_note(&work, usage_cpu_ms(&s->use) - cpu);
 		took = gate_ms(s, &started);
 		series_note(&all, last - begin);
 		series_note(&gate, took);
@@ -360,6 +391,7 @@ commits(struct scene *s)
 	row(&load, "ms", "");
 	row(&stored, "ms", "");
 	row(&rest_of, "ms", "wanted 500 at most");
+	row(&work, "ms", "");
 	crowd_free(c);
 }
 

@@ -91,6 +91,9 @@ const struct counter_name counter_names[COUNTERS] = {
 	    "Polls that were not sent again what failed before." },
 	[COUNTER_ENGINES_UNTRACKED] = { "edict_engines_untracked_total", "",
 	    "Polls of engines that found no room (engines.max)." },
+	[COUNTER_ENGINES_MISSED] = { "edict_engines_missed_total", "",
+	    "Polls that found the table of engines busy; what they tell is "
+	    "known some seconds later." },
 	[COUNTER_ENGINES_UNNAMED] = { "edict_engines_unnamed_total", "",
 	    "Requests whose X-Edict-Engine is no name." },
 	[COUNTER_STATUS_REPORTS] = { "edict_status_reports_total", "",

@@ -78,6 +78,7 @@ enum counter {
 	COUNTER_ARTIFACTS_PROMOTED,
 	COUNTER_ACCESS_LINES,
 	COUNTER_ACCESS_DROPPED,
+	COUNTER_ENGINES_MISSED, /* polls that found the table busy */
 	COUNTERS
 };
 

@@ -16,7 +16,8 @@
  * in the middle leaves a mark on the row it was writing: whoever comes next
  * forgets that row and puts the shard's links together anew, so no half-written
  * row is ever believed. Who cannot get at a shard within ENGINES_LOCK_MS goes on
- * without; nothing that is served depends on this table but whether an engine
+ * without, and is told so (missed): on a busy machine whoever holds a shard may
+ * not run for longer than that; nothing that is served depends on this table but whether an engine
  * that failed twice with a bundle gets it a third time at once. What is read
  * here is checked before use, so that a process that went wrong can spoil the
  * numbers, but no other process.
@@ -156,6 +157,8 @@ enum engines_news {
 };
 struct engines_answer {
 	bool hold;     /* do not send it again now */
+	bool missed;   /* the table could not be had in time: nothing of this
+	                * poll is known, so it should not wait for long */
 	bool settling; /* it has what is assigned: answer, do not let it wait */
 	unsigned int news;
 	int64_t from_serial, to_serial; /* of ENGINES_NEWS_BACK */

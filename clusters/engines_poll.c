@@ -278,6 +278,7 @@ take_engine(struct engines_engine *e, const struct engines_poll *p)
 struct place {
 	struct engines_shard *shard;
 	uint32_t engine, bundle;
+	bool missed; /* it could not be locked in time */
 };
 
 static bool
@@ -289,7 +290,8 @@ find_place(struct place *at, struct engines *t, const struct engines_poll *p,
 	uint64_t bundle = engines_hash(t, p->bundle);
 
 	at->shard = engines_shard_of(t, &key);
-	if (!engines_lock(t, at->shard))
+	at->missed = !engines_lock(t, at->shard);
+	if (at->missed)
 		return false;
 	at->engine = engines_find(t, at->shard, &key);
 	if (at->engine == 0 && add)
@@ -316,7 +318,8 @@ engines_poll(struct engines *t, const struct engines_poll *p,
 
 	*out = (struct engines_answer){ 0 };
 	if (!find_place(&at, t, p, true)) {
-		out->news = ENGINES_NEWS_UNTRACKED;
+		out->missed = at.missed;
+		out->news = at.missed ? 0 : ENGINES_NEWS_UNTRACKED;
 		return;
 	}
 	e = *engines_at(t, at.shard, at.engine);

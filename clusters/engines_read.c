@@ -150,6 +150,21 @@ is_unsaved(const struct engines_engine *e, int64_t now_ms)
 	    now_ms / 1000 < e->saved_s;
 }
 
+/* Most of the time nobody is: nothing is copied then. */
+static bool
+has_unsaved(struct engines *t, struct engines_shard *s, int64_t now_ms)
+{
+	for (uint32_t n = 1; n < s->new_engine; n++) {
+		const struct engines_engine *e = engines_at(t, s, n);
+
+		if (e == NULL)
+			break;
+		if (is_unsaved(e, now_ms))
+			return true;
+	}
+	return false;
+}
+
 /* Copies the shard, and takes note in the table of those that are saved now. */
 static size_t
 take_unsaved(struct copy *c, struct engines *t, struct engines_shard *s,
@@ -158,6 +173,10 @@ take_unsaved(struct copy *c, struct engines *t, struct engines_shard *s,
 	uint32_t engines;
 	size_t count = 0;
 
+	if (!has_unsaved(t, s, now_ms))
+		return 0;
+	if (c->engines == NULL)
+		copy_init(c, t);
 	copy_rows(c, t, s, &engines, bundles);
 	for (uint32_t n = 1; n <= engines && count < max; n++) {
 		struct engines_engine e = c->engines[n - 1];
@@ -176,13 +195,12 @@ size_t
 engines_each_unsaved(struct engines *t, size_t max, int64_t now_ms,
     void (*fn)(const struct engines_view *v, void *arg), void *arg)
 {
-	struct copy c;
+	struct copy c = { 0 };
 	uint32_t *numbers = mem_array(t->per_shard, sizeof *numbers);
 	size_t total = 0;
 
-	copy_init(&c, t);
 	for (size_t i = 0; i < t->shard_count && total < max; i++) {
-		uint32_t bundles;
+		uint32_t bundles = 0;
 		size_t count;
 
 		if (!engines_lock(t, &t->shards[i]))
@@ -200,11 +218,13 @@ engines_each_unsaved(struct engines *t, size_t max, int64_t now_ms,
 	return total;
 }
 
-/* Every shard in turn: its engines are given to change, which says which of
- * them is to go. */
+/* Every shard in turn: the numbers of its engines are given to change, which says
+ * which of them it dropped. */
 static size_t
 change_all(struct engines *t,
-    bool (*change)(struct engines_engine *e, int64_t arg), int64_t arg)
+    bool (*change)(struct engines *t, struct engines_shard *s, uint32_t n,
+	int64_t arg),
+    int64_t arg)
 {
 	size_t dropped = 0;
 
@@ -215,19 +235,11 @@ change_all(struct engines *t,
 			continue;
 		for (uint32_t n = 1; n < s->new_engine; n++) {
 			const struct engines_engine *at = engines_at(t, s, n);
-			struct engines_engine e;
 
 			if (at == NULL)
 				break;
-			if (at->used != 1)
-				continue;
-			e = *at;
-			if (change(&e, arg)) {
-				engines_drop(t, s, n);
-				dropped++;
-			} else if (memcmp(&e, at, sizeof e) != 0) {
-				engines_put(t, s, n, &e);
-			}
+			if (at->used == 1)
+				dropped += change(t, s, n, arg) ? 1 : 0;
 		}
 		engines_unlock(s);
 	}
@@ -235,10 +247,13 @@ change_all(struct engines *t,
 }
 
 static bool
-set_unsaved(struct engines_engine *e, int64_t arg)
+set_unsaved(struct engines *t, struct engines_shard *s, uint32_t n, int64_t arg)
 {
+	struct engines_engine e = *engines_at(t, s, n);
+
 	(void)arg;
-	e->flags |= ENGINES_UNSAVED;
+	e.flags |= ENGINES_UNSAVED;
+	engines_put(t, s, n, &e);
 	return false;
 }
 
@@ -249,15 +264,19 @@ engines_unsave(struct engines *t)
 }
 
 static bool
-is_before(struct engines_engine *e, int64_t before_ms)
+drop_before(struct engines *t, struct engines_shard *s, uint32_t n,
+    int64_t before_ms)
 {
-	return e->seen_ms < before_ms;
+	if (engines_at(t, s, n)->seen_ms >= before_ms)
+		return false;
+	engines_drop(t, s, n);
+	return true;
 }
 
 size_t
 engines_forget(struct engines *t, int64_t before_ms)
 {
-	return change_all(t, is_before, before_ms);
+	return change_all(t, drop_before, before_ms);
 }
 
 static void

@@ -15,7 +15,10 @@ enum {
 	/* Engines that have no name all wait but so long while some of them may
 	 * have been told another configuration. At once, and they would ask
 	 * without a pause. */
-	SETTLE_PACE_MS = 1000
+	SETTLE_PACE_MS = 1000,
+	/* Who could not be noted asks again after so long, and is known then: a
+	 * release would look unfinished for the whole of its wait. */
+	MISSED_PACE_MS = 5000
 };
 
 /* The cluster whose engine this is; "": any. */
@@ -145,7 +148,7 @@ answer_own(struct request *r)
 
 	if (response == NULL)
 		return;
-	add(response, "ETag", request_header(r, "If-None-Match"));
+	add(response, "ETag", r->known[REQUEST_ETAG]);
 	add(response, "Cache-Control", "private, no-cache");
 	add(response, "Vary", "Authorization, X-Edict-Engine");
 	if (r->closing || engine_is_opa(r))
@@ -188,13 +191,15 @@ is_unsettled(const struct request *r, const struct catalog_entry *entry)
 }
 
 static enum err_code
-hold_for(struct request *r, const struct catalog_entry *entry, int64_t wait_s,
-    struct err *e)
+hold_for(struct request *r, const struct engine *engine,
+    const struct catalog_entry *entry, int64_t wait_s, struct err *e)
 {
 	int64_t ms = hold_ms(r, wait_s);
 
+	if (ms > MISSED_PACE_MS && engine->missed)
+		ms = MISSED_PACE_MS;
 	/* Which of those without a name heard of theirs, nobody knows. */
-	if (ms > SETTLE_PACE_MS && engine_name(r) == NULL &&
+	if (ms > SETTLE_PACE_MS && engine->poll.anonymous &&
 	    is_unsettled(r, entry))
 		ms = SETTLE_PACE_MS;
 	r->entry = entry;
@@ -210,14 +215,15 @@ hold_for(struct request *r, const struct catalog_entry *entry, int64_t wait_s,
  * at once, so who is willing to wait waits, or hears that there is no room.
  * False: a 304 is due. */
 static bool
-hold(struct request *r, const struct catalog_entry *entry)
+hold(struct request *r, const struct engine *engine,
+    const struct catalog_entry *entry)
 {
-	int64_t wait_s = poll_wait_s(request_header(r, "Prefer"));
+	int64_t wait_s = poll_wait_s(r->known[REQUEST_PREFER]);
 	struct err e = { 0 };
 
 	if (wait_s == 0 || r->waited || loop_stopping(r->loop))
 		return false;
-	if (hold_for(r, entry, wait_s, &e) == ERR_OK)
+	if (hold_for(r, engine, entry, wait_s, &e) == ERR_OK)
 		return true;
 	r->closing = true;
 	reply_error(r, &e);
@@ -227,9 +233,10 @@ hold(struct request *r, const struct catalog_entry *entry)
 /* A release that is spread: who is willing to wait waits for its turn, and asks
  * again when its patience ends before. Who cannot wait here gets it now. */
 static bool
-waits_for_turn(struct request *r, const struct catalog_entry *entry)
+waits_for_turn(struct request *r, const struct engine *engine,
+    const struct catalog_entry *entry)
 {
-	int64_t wait_s = poll_wait_s(request_header(r, "Prefer"));
+	int64_t wait_s = poll_wait_s(r->known[REQUEST_PREFER]);
 	struct err e = { 0 };
 
 	if (wait_s == 0 || loop_is_turn(r->loop, r, entry))
@@ -240,7 +247,7 @@ waits_for_turn(struct request *r, const struct catalog_entry *entry)
 	}
 	if (loop_stopping(r->loop) || is_unsettled(r, entry))
 		return false;
-	if (hold_for(r, entry, wait_s, &e) == ERR_OK)
+	if (hold_for(r, engine, entry, wait_s, &e) == ERR_OK)
 		return true;
 	r->full = false;
 	return false;
@@ -254,15 +261,15 @@ answer_entry(struct request *r, const struct catalog_entry *entry)
 
 	engine_read(&engine, r, entry);
 	wanted = engine_may_have(r, &engine);
-	if (poll_has(request_header(r, "If-None-Match"), entry->etag)) {
-		if (engine.settling || !hold(r, entry))
+	if (poll_has(r->known[REQUEST_ETAG], entry->etag)) {
+		if (engine.settling || !hold(r, &engine, entry))
 			bundle_api_answer(r, 304, entry);
-	} else if (wanted && waits_for_turn(r, entry)) {
+	} else if (wanted && waits_for_turn(r, &engine, entry)) {
 		return;
 	} else if (wanted) {
 		engine_sent(r, &engine);
 		bundle_api_answer(r, 200, entry);
-	} else if (!hold(r, entry)) {
+	} else if (!hold(r, &engine, entry)) {
 		answer_own(r);
 	}
 }

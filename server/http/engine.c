@@ -122,6 +122,8 @@ tell(const struct request *r, const struct engine *e,
 	};
 	const struct engines_poll *p = &e->poll;
 
+	if (a->missed)
+		counters_add(r->service->counters, COUNTER_ENGINES_MISSED, 1);
 	if ((a->news & ENGINES_NEWS_UNTRACKED) != 0)
 		counters_add(r->service->counters, COUNTER_ENGINES_UNTRACKED,
 		    1);
@@ -157,6 +159,7 @@ engine_may_have(struct request *r, struct engine *e)
 	engines_poll(r->service->engines, &e->poll, &a);
 	tell(r, e, &a);
 	e->settling = a.settling;
+	e->missed = a.missed;
 	if (a.hold)
 		counters_add(r->service->counters, COUNTER_ENGINES_SPARED, 1);
 	return !a.hold;

@@ -19,6 +19,7 @@ struct engine {
 	char version[ENGINES_VERSION_SIZE];
 	bool tracked;  /* not an operator's request, nor a HEAD */
 	bool settling; /* it was told another configuration: see engines_told */
+	bool missed;   /* what this poll tells could not be noted */
 };
 
 /* Is it OPA that asks, by what it says? Go's HTTP client behind it is made anew

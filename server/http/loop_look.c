@@ -105,7 +105,7 @@ static bool
 set_turn(struct loop *l, struct request *r, const struct catalog_entry *entry,
     int64_t wall_ms, int64_t mono_ms)
 {
-	const char *etags = request_header(r, "If-None-Match");
+	const char *etags = r->known[REQUEST_ETAG];
 	int64_t ms = 0;
 
 	if (l->spread.length_ms > 0 && entry->at_ms != 0 && etags != NULL)
@@ -139,7 +139,7 @@ may_wait_on(struct look *k, struct request *r,
 {
 	struct loop *l = k->loop;
 
-	if (poll_has(request_header(r, "If-None-Match"), entry->etag)) {
+	if (poll_has(r->known[REQUEST_ETAG], entry->etag)) {
 		/* What it had not got yet was taken back. */
 		r->turn_ms = 0;
 		wait_until(l, r, r->until_ms);

@@ -3,11 +3,20 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/text.h"
+
 static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
+
+/* All that neither ends a parameter nor has to do with quotes. */
+static const struct text_set plain = { { [1 ... '!'] = true,
+    ['#' ... '+'] = true,
+    ['-' ... ':'] = true,
+    ['<' ... '['] = true,
+    [']' ... 255] = true } };
 
 /* The end of a parameter: separators inside of quotes are text. */
 static const char *
@@ -15,7 +24,7 @@ param_end(const char *p)
 {
 	bool quoted = false;
 
-	for (; *p != '\0'; p++) {
+	for (; *(p += text_span(p, &plain)) != '\0'; p++) {
 		if (quoted && *p == '\\' && p[1] != '\0')
 			p++;
 		else if (*p == '"')

@@ -8,35 +8,45 @@
 
 /* Looking a header up compares its name with all that came, and a poll's are
  * needed several times each: they are all read once. */
-static const struct {
-	const char *name;
-	size_t len;
-} known[REQUEST_KNOWN] = {
-#define NAME(name)                    \
-	{                             \
-		name, sizeof name - 1 \
-	}
-	[REQUEST_AUTHORIZATION] = NAME("Authorization"),
-	[REQUEST_ENGINE] = NAME("X-Edict-Engine"),
-	[REQUEST_ETAG] = NAME("If-None-Match"),
-	[REQUEST_PREFER] = NAME("Prefer"),
-	[REQUEST_AGENT] = NAME("User-Agent"),
-	[REQUEST_LENGTH] = NAME("Content-Length"),
-	[REQUEST_ENCODING] = NAME("Transfer-Encoding"),
-#undef NAME
+static const char *const known[REQUEST_KNOWN] = {
+	[REQUEST_AUTHORIZATION] = "Authorization",
+	[REQUEST_ENGINE] = "X-Edict-Engine",
+	[REQUEST_ETAG] = "If-None-Match",
+	[REQUEST_PREFER] = "Prefer",
+	[REQUEST_AGENT] = "User-Agent",
+	[REQUEST_LENGTH] = "Content-Length",
+	[REQUEST_ENCODING] = "Transfer-Encoding",
 };
 
-/* REQUEST_KNOWN: it is none of them. */
+/* The only one that a name of this length and with this first letter can be;
+ * REQUEST_KNOWN: it is none of them. */
+static enum request_known
+candidate(char first, size_t len)
+{
+	switch (len) {
+	case sizeof "Prefer" - 1:
+		return REQUEST_PREFER;
+	case sizeof "User-Agent" - 1:
+		return REQUEST_AGENT;
+	case sizeof "If-None-Match" - 1: /* and Authorization */
+		return (first | 0x20) == 'i' ? REQUEST_ETAG
+					     : REQUEST_AUTHORIZATION;
+	case sizeof "X-Edict-Engine" - 1: /* and Content-Length */
+		return (first | 0x20) == 'x' ? REQUEST_ENGINE : REQUEST_LENGTH;
+	case sizeof "Transfer-Encoding" - 1:
+		return REQUEST_ENCODING;
+	default:
+		return REQUEST_KNOWN;
+	}
+}
+
 static enum request_known
 find_known(const char *name, size_t len)
 {
-	enum request_known id;
+	enum request_known id = candidate(name[0], len);
 
-	for (id = 0; id < REQUEST_KNOWN; id++)
-		if (known[id].len == len &&
-		    (known[id].name[0] | 0x20) == (name[0] | 0x20) &&
-		    strncasecmp(known[id].name, name, len) == 0)
-			break;
+	if (id == REQUEST_KNOWN || strncasecmp(known[id], name, len) != 0)
+		return REQUEST_KNOWN;
 	return id;
 }
 
