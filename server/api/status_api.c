@@ -1,7 +1,6 @@
 #include "server/api/status_api.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "clusters/payload.h"
 #include "core/clock.h"
@@ -207,22 +206,12 @@ count_decisions(const struct request *r, const char *cluster,
 void
 status_api_logs(struct request *r)
 {
-	const char *encoding = request_header(r, "Content-Encoding");
-	bool zipped = encoding != NULL && strcasecmp(encoding, "gzip") == 0;
 	const char *cluster = cluster_of(r, engine_name(r));
-	AUTO_BUF inflated = { 0 };
 	AUTO_JSON list = NULL;
-	struct err e = { 0 };
 
 	if (cluster == NULL || !has_body(r))
 		return;
-	if (zipped &&
-	    status_inflate(&inflated, r->body->data, r->body->len, &e) !=
-		ERR_OK) {
-		reply_error(r, &e);
-		return;
-	}
-	list = read_json(r, zipped ? &inflated : r->body);
+	list = read_json(r, r->body);
 	if (list == NULL)
 		return;
 	if (!json_is_array(list)) {

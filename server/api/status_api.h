@@ -14,6 +14,7 @@ struct request;
 
 enum {
 	STATUS_BODY_MAX = 1 << 20,   /* of one report or upload, as sent */
+	LOGS_INFLATED_MAX = 4 << 20, /* of an upload that came as gzip */
 	STATUS_BODIES_MAX = 64 << 20 /* of all that are under way */
 };
 

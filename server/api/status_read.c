@@ -1,9 +1,9 @@
 #include "server/api/status_read.h"
 
-#include <libdeflate.h>
 #include <string.h>
 
 #include "clusters/payload.h"
+#include "core/buf.h"
 
 enum { PLUGINS_MAX = 64 * 1024 };
 
@@ -22,41 +22,6 @@ status_read_json(json_t **out, const char *data, size_t len, struct err *e)
 	    code == json_error_null_byte_in_key)
 		return err_set(e, ERR_UNSUPPORTED, "the body cannot be held");
 	return err_set(e, ERR_INVALID, "the body is not JSON");
-}
-
-/* A compressed upload may not be much larger than what it took to send it. */
-static size_t
-room_for(size_t sent)
-{
-	size_t room = LOGS_FREE + sent * LOGS_RATIO_MAX;
-
-	return room < LOGS_INFLATED_MAX ? room : LOGS_INFLATED_MAX;
-}
-
-enum err_code
-status_inflate(struct buf *out, const char *data, size_t len, struct err *e)
-{
-	size_t size = room_for(len);
-	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-	enum libdeflate_result result = LIBDEFLATE_BAD_DATA;
-	char *room;
-	size_t used = 0;
-
-	buf_init(out, size);
-	room = buf_reserve(out, size);
-	if (d != NULL && room != NULL)
-		result =
-		    libdeflate_gzip_decompress(d, data, len, room, size, &used);
-	libdeflate_free_decompressor(d);
-	if (result == LIBDEFLATE_INSUFFICIENT_SPACE)
-		return err_set(e, ERR_LIMIT,
-		    "the upload inflates to more than %zu bytes; lower "
-		    "decision_logs.reporting.upload_size_limit_bytes",
-		    size);
-	if (result != LIBDEFLATE_SUCCESS)
-		return err_set(e, ERR_INVALID, "the body is not gzip");
-	buf_commit(out, used);
-	return ERR_OK;
 }
 
 static const char *

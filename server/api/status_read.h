@@ -8,24 +8,14 @@
 #include <jansson.h>
 
 #include "clusters/engines.h"
-#include "core/buf.h"
+#include "core/err.h"
 
-enum {
-	LOGS_INFLATED_MAX = 4 << 20,
-	LOGS_RATIO_MAX = 200,  /* inflated to sent, beyond LOGS_FREE */
-	LOGS_FREE = 64 * 1024, /* may be inflated whatever was sent */
-	STATUS_LABEL_MAX = 128
-};
+enum { STATUS_LABEL_MAX = 128 };
 
 /* Engines send numbers as large as they like (the Go runtime's memory limit is
  * one), and NUL bytes. UNSUPPORTED: JSON that cannot be held, which is no fault
  * of theirs. INVALID: no JSON. On success the caller owns *out. */
 enum err_code status_read_json(json_t **out, const char *data, size_t len,
-    struct err *e) MUST_CHECK;
-
-/* gzip. LIMIT: more than it may be; INVALID: it is none. Initializes out, which
- * the caller clears in any case. */
-enum err_code status_inflate(struct buf *out, const char *data, size_t len,
     struct err *e) MUST_CHECK;
 
 /* labels.version and labels.id, or NULL. */

@@ -1,6 +1,7 @@
 #include "server/http/dispatch.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
@@ -25,6 +26,7 @@
 #include "server/http/access_log.h"
 #include "server/http/certificate.h"
 #include "server/http/count.h"
+#include "server/http/inflate.h"
 #include "server/http/jwt_known.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
@@ -253,6 +255,57 @@ reply_lost(struct request *r, enum route_result found)
 	}
 }
 
+static size_t
+inflated_max(const struct route *route)
+{
+	if (route->handler == status_api_logs)
+		return LOGS_INFLATED_MAX;
+	return route->right == ROUTE_ENGINE ? STATUS_BODY_MAX
+					    : SERVICE_BODY_MAX;
+}
+
+static bool
+inflate_body(struct request *r)
+{
+	AUTO_BUF inflated = { 0 };
+	struct err e = { 0 };
+	enum err_code code = inflate_gzip(&inflated, r->body->data,
+	    r->body->len, inflated_max(r->match->route), &e);
+
+	if (code != ERR_OK) {
+		if (code == ERR_LIMIT)
+			loop_limit_hit(r->loop, COUNTER_LIMIT_INFLATED);
+		reply_error(r, &e);
+		return false;
+	}
+	buf_clear(r->body);
+	*r->body = inflated;
+	inflated = (struct buf){ 0 };
+	r->inflated = true;
+	return true;
+}
+
+/* x-gzip is the same (RFC 9110, 8.4.1.3). Only after its credential was looked
+ * at: inflating costs more than sending. */
+static bool
+read_body(struct request *r)
+{
+	const char *encoding;
+
+	if (r->body == NULL || r->inflated)
+		return true;
+	encoding = request_header(r, "Content-Encoding");
+	if (encoding == NULL || strcasecmp(encoding, "identity") == 0)
+		return true;
+	if (strcasecmp(encoding, "gzip") == 0 ||
+	    strcasecmp(encoding, "x-gzip") == 0)
+		return inflate_body(r);
+	reply_fault(r, 415, "invalid",
+	    "Content-Encoding: a body is taken plainly or as gzip, once, and "
+	    "in no other way");
+	return false;
+}
+
 void
 dispatch(struct request *r)
 {
@@ -266,7 +319,7 @@ dispatch(struct request *r)
 	if (admit(r, right)) {
 		if (found != ROUTE_FOUND)
 			reply_lost(r, found);
-		else if (check_query(r) && sight_admit(r))
+		else if (check_query(r) && sight_admit(r) && read_body(r))
 			match.route->handler(r);
 	}
 	count_answer(r, right);

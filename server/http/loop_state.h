@@ -142,8 +142,6 @@ void loop_peer_end(struct loop *l, struct peer *p, const char *status,
     const char *code, const char *message);
 /* It showed a good credential, or needs none. */
 void loop_peer_known(struct loop *l, struct peer *p);
-/* Counted; logged now and then. */
-void loop_limit_hit(struct loop *l, enum counter which);
 
 /* ---- loop_linger.c ---- */
 

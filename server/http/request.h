@@ -61,6 +61,7 @@ struct request {
 	struct message *reply; /* its answer; NULL: none came */
 	bool waited;           /* this is the second call */
 	bool tried;            /* its credential was looked at */
+	bool inflated;         /* the body, which came as gzip */
 	bool soon;             /* a 503 that ends within seconds */
 
 	struct engines_ticket ticket; /* of a bundle that is being sent */

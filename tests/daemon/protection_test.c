@@ -279,6 +279,83 @@ SCENARIO(what_is_too_large_is_refused)
 	check_alive();
 }
 
+/* ---- gzip ---- */
+
+struct zipped {
+	const char *file, *encoding, *status, *why;
+};
+
+/* What the server says to a file's bytes. */
+static const char *
+send_file(const char *path, const char *token, const char *encoding,
+    const char *file)
+{
+	FILE *f = fopen(daemon_path(file), "rb");
+	char bytes[60000];
+	size_t len;
+	AUTO_BUF all = { 0 };
+
+	assert_non_null(f);
+	len = fread(bytes, 1, sizeof bytes, f);
+	assert_true(len > 0 && len < sizeof bytes);
+	assert_int_equal(fclose(f), 0);
+	buf_init(&all, HEARD_MAX);
+	buf_printf(&all,
+	    "POST %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+	    "Authorization: Bearer %s\r\nContent-Encoding: %s\r\n"
+	    "Content-Length: %zu\r\n\r\n",
+	    path, token, encoding, len);
+	buf_add(&all, bytes, len);
+	return talk(dial(), all.data, all.len, false);
+}
+
+static void
+check_status_as(const struct zipped *z)
+{
+	check_said(send_file("/status", daemon_engine(), z->encoding, z->file),
+	    z->status, z->why);
+}
+
+/* gzip's own bytes, as an operator's tools would send them. */
+SCENARIO(bodies_that_are_gzip_are_inflated)
+{
+	static const struct zipped rows[] = {
+		{ "plain", "identity", "204", "" },
+		{ "one.gz", "gzip", "204", "" },
+		{ "one.gz", "X-GZIP", "204", "" },
+		{ "two.gz", "gzip", "204", "" },
+		{ "one.gz", "br", "415", "Content-Encoding" },
+		{ "one.gz", "gzip, gzip", "415", "Content-Encoding" },
+		{ "plain", "gzip", "400", "not gzip" },
+		{ "cut.gz", "gzip", "400", "not gzip" },
+		{ "more.gz", "gzip", "400", "not gzip" },
+		{ "bomb.gz", "gzip", "413", "more than 1048576 bytes" },
+		{ "ratio.gz", "gzip", "413", "more than 200 times" },
+	};
+	const char *rev = daemon_level(1);
+
+	daemon_sh("echo '{}' >plain; gzip -c plain >one.gz; "
+		  "(echo '{' | gzip -c; echo '}' | gzip -c) >two.gz; "
+		  "head -c 15 one.gz >cut.gz; (cat one.gz; echo x) >more.gz; "
+		  "head -c 20000000 /dev/zero | gzip -9 >bomb.gz; "
+		  "head -c 500000 /dev/zero | gzip -9 >ratio.gz; "
+		  "echo '{\"name\":\"zipped\",\"role\":\"viewer\"}' | gzip -c "
+		  ">token.gz");
+	serve("", "");
+	daemon_wait_served(rev);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		check_status_as(&rows[i]);
+	check_said(send_file("/v1/tokens", daemon_admin(), "gzip", "bomb.gz"),
+	    "413", "more than 65536 bytes");
+	check_said(send_file("/v1/tokens", daemon_admin(), "gzip", "token.gz"),
+	    "201", "zipped");
+	/* Strangers have nothing inflated. */
+	check_said(send_file("/v1/tokens", "edict_x", "gzip", "bomb.gz"), "401",
+	    "");
+	wait_limit("inflated", 3);
+	check_alive();
+}
+
 SCENARIO(what_is_malformed_is_refused)
 {
 	static const char *const rows[] = {
@@ -560,6 +637,7 @@ main(void)
 		PLAY(slow_headers_are_ended),
 		PLAY(slow_bodies_are_ended),
 		PLAY(what_is_too_large_is_refused),
+		PLAY(bodies_that_are_gzip_are_inflated),
 		PLAY(what_is_malformed_is_refused),
 		PLAY(bad_credentials_are_looked_at_for_a_while),
 		PLAY(each_credential_has_its_rate),
