@@ -396,6 +396,33 @@ threads(void **state)
 		shelf_item_unref(r.items[i]);
 }
 
+static void
+count_piece(void *arg)
+{
+	size_t *pieces = arg;
+
+	(*pieces)++;
+}
+
+/* Who loads much says so as it goes, and not only when it is there. */
+static void
+tells_of_every_piece(void **state)
+{
+	enum { MEBIBYTE = 1 << 20 };
+	struct shelf_item *item;
+	size_t pieces = 0;
+
+	(void)state;
+	put('a', MEBIBYTE);
+	shelf_on_piece(shelf, count_piece, &pieces);
+	item = take_sized('a', MEBIBYTE);
+	assert_int_equal(pieces, 4);
+	shelf_item_unref(item);
+	shelf_on_piece(shelf, NULL, NULL);
+	shelf_item_unref(take_sized('a', MEBIBYTE));
+	assert_int_equal(pieces, 4);
+}
+
 int
 main(void)
 {
@@ -410,6 +437,7 @@ main(void)
 		IN_A_FOLDER(what_is_too_large_is_mapped),
 		IN_A_FOLDER(what_is_not_what_it_is_called_is_refused),
 		IN_A_FOLDER(threads),
+		IN_A_FOLDER(tells_of_every_piece),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

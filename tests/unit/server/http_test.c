@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,10 +16,12 @@
 #include <jansson.h>
 
 #include "clusters/store_write.h"
+#include "core/channel.h"
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/mem.h"
 #include "http_fixture.h"
+#include "server/supervisor/supervisor.h"
 
 static const char waiting[] = "edict_engines_waiting";
 
@@ -985,6 +988,33 @@ ends_in_order(void **state)
 	site_close(&s);
 }
 
+/* The next that it tells the supervisor. */
+static uint32_t
+next_told(const struct site *s)
+{
+	struct pollfd p = { .fd = s->supervisor[1], .events = POLLIN };
+	uint32_t kind;
+
+	assert_int_equal(poll(&p, 1, SITE_PATIENCE_MS), 1);
+	assert_true(channel_take_kind(s->supervisor[1], &kind));
+	return kind;
+}
+
+/* Reading what is served may take long; that it goes on is told at once. */
+static void
+tells_how_far_it_is(void **state)
+{
+	struct site s;
+
+	(void)state;
+	open_default(&s, 1);
+	site_start(&s);
+	assert_int_equal(next_told(&s), SUPERVISOR_GETS_ON);
+	assert_int_equal(next_told(&s), SUPERVISOR_SERVING);
+	(void)site_stop(&s);
+	site_close(&s);
+}
+
 int
 main(void)
 {
@@ -1008,6 +1038,7 @@ main(void)
 		cmocka_unit_test(keeps_what_it_has),
 		cmocka_unit_test(looks_again_for_artifacts),
 		cmocka_unit_test(keeps_descriptors_for_artifacts),
+		cmocka_unit_test(tells_how_far_it_is),
 		cmocka_unit_test(ends_in_order),
 	};
 
