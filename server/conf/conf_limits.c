@@ -23,9 +23,10 @@ const struct spec conf_limits_spec[] = {
 		    "them. 0: no limit." },
 	{ "failures_rate", SPEC_INT,
 	    offsetof(struct conf_limits, failures_rate), 0, 1000000, 20,
-	    .help = "Bad credentials per second that are looked at for one "
-		    "address; credentials that were good lately always are. "
-		    "0: no limit." },
+	    .help =
+		"Bad credentials per second that are looked at for one "
+		"address; good tokens always pass, and so do JWTs that were good lately. "
+		"0: no limit." },
 	{ "failures_burst", SPEC_INT,
 	    offsetof(struct conf_limits, failures_burst), 1, 1000000, 200,
 	    .help = "And how many of them at once." },

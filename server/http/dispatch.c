@@ -119,12 +119,27 @@ identify(struct request *r, struct err *why)
 	return who;
 }
 
-/* False: too many of its address were wrong, so this one is not looked at, and
+/* Of ours: that is a hash and a search, so it is done whatever comes from the
+ * address, and a good one never suffers from its neighbours. A JWT would have to
+ * be verified. */
+static bool
+has_good_token(const struct request *r)
+{
+	const char *header = r->known[REQUEST_AUTHORIZATION];
+	const struct catalog_token *token;
+
+	if (r->service->conf->access.jwt.count > 0 && jwt_known_is_like(header))
+		return false;
+	return auth_check(&token, loop_catalog(r->loop), header,
+		   clock_now_ms()) == AUTH_KNOWN;
+}
+
+/* False: too many of its address were wrong, and so may be this one;
  * loop_refuse_try is to say so. */
 static bool
 try_credential(struct request *r, enum auth_result *who, struct err *why)
 {
-	if (!loop_may_try(r->loop, r))
+	if (!loop_may_try(r->loop, r) && !has_good_token(r))
 		return false;
 	*who = identify(r, why);
 	loop_tried(r->loop, r, *who);

@@ -66,7 +66,7 @@ struct MHD_Response *loop_answer(struct loop *l,
 
 /* May this request's credential be looked at (http.limits.failures_rate)? Then
  * say how that went: r->token is whose it is; a request's counts once. If not,
- * the reply is a 429. */
+ * the reply is a 429, unless it is a good token of ours after all. */
 bool loop_may_try(struct loop *l, struct request *r);
 void loop_tried(struct loop *l, struct request *r, enum auth_result who);
 void loop_refuse_try(struct loop *l, struct request *r);

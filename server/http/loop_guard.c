@@ -1,8 +1,9 @@
 /* How much one may ask: bad credentials of an address, and requests of an
  * operator. Whoever tries many credentials gets no further than a look at this
  * table. But a whole fleet may come from one address, and a good engine must not
- * suffer from its neighbours, so credentials that were good lately are looked at
- * whatever happens: they are known by a number that says nothing about them. */
+ * suffer from its neighbours, so a good token of ours always passes (see dispatch.c), and
+ * so does a JWT that was good lately: it is known by a number that says nothing
+ * about it. */
 
 #include <string.h>
 

@@ -406,13 +406,13 @@ check_told_when(const char *text)
 		fail_msg("no Retry-After: %s", text);
 }
 
-/* Many of a fleet may come from one address: who was good lately is let in while
- * somebody there tries what is not. */
+/* Many of a fleet may come from one address: whose token is good is let in while
+ * somebody there tries what is not, even if it was never seen before. */
 SCENARIO(bad_credentials_are_looked_at_for_a_while)
 {
 	static const char path[] = "/v1/clusters";
 	const char *rev = daemon_level(1);
-	const char *text, *good;
+	const char *text, *good, *fresh;
 
 	serve("", "failures_rate: 1, failures_burst: 4");
 	daemon_wait_served(rev); /* the admin's was seen */
@@ -426,6 +426,14 @@ SCENARIO(bad_credentials_are_looked_at_for_a_while)
 	/* Between two that are refused. */
 	text = say(daemon_printf("%s%s%s%s", ask_many(path, "edict_x", 60),
 	    ask_many(path, daemon_admin(), 1), ask_many(path, "edict_x", 3),
+	    last(path, "edict_x")));
+	good = strstr(text, "HTTP/1.1 200 ");
+	assert_non_null(good);
+	assert_non_null(strstr(good, "HTTP/1.1 429 "));
+	assert_int_equal(count_of(text, "HTTP/1.1 200 "), 1);
+	fresh = daemon_token("{\"name\":\"fresh\",\"role\":\"viewer\"}");
+	text = say(daemon_printf("%s%s%s%s", ask_many(path, "edict_x", 60),
+	    ask_many(path, fresh, 1), ask_many(path, "edict_x", 3),
 	    last(path, "edict_x")));
 	good = strstr(text, "HTTP/1.1 200 ");
 	assert_non_null(good);
