@@ -382,7 +382,17 @@ static const struct {
 	{ "edict audit verify", "edict audit verify" },
 	{ "edict check", "edict check work" },
 	{ "edict verify", "edict verify out.tar.gz --key ci.pub --scope no" },
+	{ "edict build", "edict build work --bundle billing -o b.tar.gz" },
+	{ "edict diff", "edict diff out.tar.gz b.tar.gz" },
 	{ "edict token list", "edict token list" },
+	{ "edict token create", "edict token create eve --role viewer" },
+	{ "edict key list", "edict key list" },
+	{ "edict key use", "edict key use ci --cluster prod-eu --reason x" },
+	{ "edict cluster list", "edict cluster list" },
+	{ "edict fetch", "edict fetch" },
+	{ "edict gc", "edict gc" },
+	{ "edict backup", "edict backup kept.tar" },
+	{ "edict restore", "edict restore kept.tar --data-dir again" },
 	{ "edict pin", "edict pin billing --reason x" },
 	{ "edict resume", "edict resume billing" },
 	{ "edict retest", "edict retest HEAD" },
@@ -435,7 +445,8 @@ SCENARIO(json_is_as_documented)
 	(void)live();
 	daemon_wait("an alarm", has_alarms, &m, DAEMON_DEADLINE_MS);
 	daemon_sh("edict keygen ci && edict build work --bundle authz"
-		  " -o out.tar.gz --signing-key ci.key --key-id ci");
+		  " -o out.tar.gz --signing-key ci.key --key-id ci"
+		  " && edict key add ci.key --id ci");
 	assert_int_equal(json_object_size(commands),
 	    sizeof runs / sizeof *runs);
 	json_object_foreach(commands, name, value)
