@@ -10,21 +10,11 @@
 
 #include "server/http/loop_state.h"
 
-static gnutls_session_t
-session_of(const struct peer *p)
-{
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(p->connection,
-		MHD_CONNECTION_INFO_GNUTLS_SESSION);
-
-	return info != NULL ? info->tls_session : NULL;
-}
-
 /* There is a description from then on, and a flag is not to be had. */
 static bool
 is_over(const struct peer *p)
 {
-	char *text = gnutls_session_get_desc(session_of(p));
+	char *text = gnutls_session_get_desc(loop_session_of(p->connection));
 
 	gnutls_free(text);
 	return text != NULL;
@@ -33,7 +23,7 @@ is_over(const struct peer *p)
 void
 loop_handshake_begin(struct loop *l, struct peer *p)
 {
-	if (session_of(p) == NULL)
+	if (loop_session_of(p->connection) == NULL)
 		return;
 	p->handshake = HANDSHAKE_TRIED;
 	TAILQ_INSERT_TAIL(&l->handshakes, p, handshake_link);

@@ -40,8 +40,8 @@ loop_fd_of(struct MHD_Connection *connection)
 	    ->connect_fd;
 }
 
-static gnutls_session_t
-session_of(struct MHD_Connection *connection)
+gnutls_session_t
+loop_session_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 	    MHD_get_connection_info(connection,
@@ -132,7 +132,7 @@ can_hear(const struct peer *p)
 static void
 say(struct peer *p, const char *status, const char *code, const char *message)
 {
-	gnutls_session_t session = session_of(p->connection);
+	gnutls_session_t session = loop_session_of(p->connection);
 	char body[PEER_TEXT_MAX / 2];
 	char text[PEER_TEXT_MAX];
 	int len = snprintf(body, sizeof body,
@@ -347,7 +347,7 @@ count_out(struct loop *l, struct peer *p)
 static void
 begin_session(struct peer *p)
 {
-	gnutls_session_t session = session_of(p->connection);
+	gnutls_session_t session = loop_session_of(p->connection);
 
 	if (p->access->tls != NULL && session != NULL)
 		tls_use(p->access->tls, session);

@@ -10,6 +10,7 @@
  * loop_answer.c (responses made once). All of it belongs to the loop's own thread, but what the lock guards. */
 
 #include <assert.h>
+#include <gnutls/gnutls.h>
 #include <sys/queue.h>
 #include <uthash.h>
 
@@ -133,6 +134,8 @@ void loop_on_connection(void *cls, struct MHD_Connection *connection,
     void **context, enum MHD_ConnectionNotificationCode code);
 struct peer *loop_peer_of(struct MHD_Connection *connection);
 int loop_fd_of(struct MHD_Connection *connection);
+/* NULL: it is without TLS. */
+gnutls_session_t loop_session_of(struct MHD_Connection *connection);
 void loop_peer_stage(struct loop *l, struct peer *p, enum stage stage);
 /* Milliseconds until somebody's deadline, or -1; ends those who passed it. */
 int64_t loop_peers_next(const struct loop *l, int64_t now);
